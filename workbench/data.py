@@ -1,0 +1,145 @@
+"""A data set and its splits."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from workbench.errors import DataError
+
+SplitName = Literal["train", "calibration", "validation", "test"]
+MAX_VALIDATION = 5_000
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images and labels of one split, normalised and ready for the network.
+
+    Attributes:
+        name: Which split.
+        images: float32 ``(samples, channels, height, width)``.
+        labels: int64 ``(samples,)``.
+    """
+
+    name: str
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """Images with labels in a training and a test part.
+
+    The validation and calibration splits are cut from the training part by seed; the test part is
+    for final numbers only. Arrays are treated as read-only.
+
+    Attributes:
+        name: What a page shows.
+        x_train: uint8 or float32 images ``(samples, channels, height, width)``; so is ``x_test``.
+        y_train: int64 labels ``(samples,)``; so is ``y_test``.
+        mean: Subtracted from images scaled to 0..1, one number or one per channel.
+        std: Divides them after that.
+        class_names: One name per class, in the order of the labels.
+        num_validation: How many images at the head of the training part were never trained on and
+            so are the validation split, whatever the seed; 0 cuts one by seed.
+        notice: Source and licence.
+    """
+
+    name: str
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+    class_names: tuple[str, ...] = ()
+    num_validation: int = 0
+    notice: str = ""
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """``(channels, height, width)`` of one image."""
+        channels, height, width = self.x_test.shape[1:]
+        return (channels, height, width)
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return len(self.class_names)
+
+    @cached_property
+    def digest(self) -> str:
+        """Sixteen hexadecimal digits that name the content: images, labels, normalisation."""
+        digest = hashlib.sha256(repr((self.mean, self.std, self.num_validation)).encode())
+        for array in (self.x_train, self.y_train, self.x_test, self.y_test):
+            digest.update(repr((array.dtype.str, array.shape)).encode())
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()[:16]
+
+    def split(
+        self, name: SplitName, num_samples: int | None = None, seed: int = 0
+    ) -> Split:
+        """Images and labels of one split, the same for the same seed.
+
+        Args:
+            name: ``train`` (without the validation images), ``calibration`` (a seeded order of
+                the same images; their labels are not for use), ``validation`` or ``test``.
+            num_samples: At most so many; all of them if None.
+            seed: Cuts validation from training and orders both.
+
+        Raises:
+            DataError: If the name is unknown.
+        """
+        if name not in get_args(SplitName):
+            raise DataError(
+                f"There is no split {name!r}.", f"Choose one of: {', '.join(get_args(SplitName))}."
+            )
+        if name == "test":
+            return self._take(name, self.x_test, self.y_test, np.arange(len(self.y_test))[:num_samples])
+        held_out, rest = self._cut(seed)
+        chosen = held_out if name == "validation" else rest
+        if name == "calibration":
+            chosen = np.random.default_rng([seed, 1]).permutation(chosen)
+        return self._take(name, self.x_train, self.y_train, chosen[:num_samples])
+
+    def _cut(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Indices of validation and of the other training images, each in a seeded order."""
+        generator = np.random.default_rng([seed, 0])
+        total = len(self.y_train)
+        if self.num_validation:
+            head = generator.permutation(self.num_validation)
+            rest = self.num_validation + generator.permutation(total - self.num_validation)
+            return head, rest
+        order = generator.permutation(total)
+        count = min(MAX_VALIDATION, max(1, total // 5))
+        return order[:count], order[count:]
+
+    def _take(self, name: str, x: np.ndarray, y: np.ndarray, chosen: np.ndarray) -> Split:
+        images = torch.from_numpy(x[chosen])
+        if images.dtype == torch.uint8:
+            images = images.float().div_(255)
+            shape = (1, -1, 1, 1)
+            images.sub_(torch.tensor(self.mean, dtype=torch.float32).view(shape))
+            images.div_(torch.tensor(self.std, dtype=torch.float32).view(shape))
+        return Split(name, images, torch.from_numpy(y[chosen].astype(np.int64)))
+
+    def describe(self) -> Mapping[str, object]:
+        """Name, sizes and notice, as plain values."""
+        return {
+            "name": self.name,
+            "digest": self.digest,
+            "input_shape": list(self.input_shape),
+            "num_classes": self.num_classes,
+            "class_names": list(self.class_names),
+            "num_train": len(self.y_train),
+            "num_test": len(self.y_test),
+            "notice": self.notice,
+        }
