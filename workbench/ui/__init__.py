@@ -1,0 +1,1 @@
+"""The browser face of the workbench: the only package, with ``pages``, that imports Streamlit."""

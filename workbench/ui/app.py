@@ -1,0 +1,26 @@
+"""Entry point of the pages: ``workbench`` runs this file with Streamlit."""
+
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+sys.path[:] = [path for path in sys.path if path != str(HERE)]  # Streamlit put it first
+if str(ROOT) not in sys.path and (ROOT / "pyproject.toml").is_file():
+    sys.path.insert(0, str(ROOT))  # a bare checkout, nothing installed
+
+import streamlit as st  # noqa: E402
+
+from workbench.ui import errors, navigation, session, sidebar, warm  # noqa: E402
+
+st.set_page_config(
+    page_title="Pruning workbench", page_icon=str(HERE / "static" / "icon.png"), layout="wide"
+)
+st.html(HERE / "static" / "page.css")
+warm.warm_up()
+page = st.navigation(navigation.pages())
+with errors.guard():
+    errors.show_errors_of_callbacks()
+    session.open_workspace()
+    sidebar.show()
+    page.run()

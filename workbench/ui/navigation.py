@@ -1,0 +1,37 @@
+"""The pages, in the order of the work."""
+
+from pathlib import Path
+
+import streamlit as st
+from streamlit.navigation.page import Page
+
+from workbench.ui.i18n import _
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+PAGE_FOLDER = next(
+    folder for folder in (_PACKAGE / "_pages", _PACKAGE.parent / "pages") if folder.is_dir()
+)
+
+
+def pages() -> list[Page]:
+    """All pages; the first is the one at ``/``."""
+    return [
+        page("model", _("Model"), "deployed_code"),
+        page("layers", _("Layers"), "stacks"),
+        page("sensitivity", _("Sensitivity"), "monitor_heart"),
+        page("plan", _("Plan"), "equalizer"),
+        page("finetune", _("Prune and fine-tune"), "content_cut"),
+        page("compare", _("Compare"), "scatter_plot"),
+        page("export", _("Export"), "download"),
+    ]
+
+
+def page(name: str, title: str, icon: str) -> Page:
+    """One page by the name of its script, which is its address as well."""
+    return st.Page(
+        PAGE_FOLDER / f"{name}.py",
+        title=title,
+        icon=f":material/{icon}:",
+        url_path=None if name == "model" else name,
+        default=name == "model",
+    )
