@@ -1,0 +1,133 @@
+"""What a plan leaves of a model: parameters, MACs and bytes, by arithmetic alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from workbench.errors import PlanError
+from workbench.names import suggest
+from workbench.plan import PruningPlan, num_pruned
+
+if TYPE_CHECKING:
+    from workbench.layers import Inspection
+
+BYTES_PER_PARAM = 4
+
+
+@dataclass(frozen=True)
+class PlanSize:
+    """Size of a model under a plan, beside the dense model's.
+
+    Attributes:
+        num_params: All parameters, pruned ones included; buffers are not counted.
+        num_nonzero: Parameters the plan keeps.
+        macs: Theoretical multiply-accumulates for one input: each layer's by its density.
+        bytes: Stored size (see ``tensor_bytes``).
+        dense_macs: MACs of the dense model.
+        dense_bytes: Stored size of the dense model.
+    """
+
+    num_params: int
+    num_nonzero: int
+    macs: int
+    bytes: int
+    dense_macs: int
+    dense_bytes: int
+
+    @property
+    def compression_ratio(self) -> float:
+        """Dense parameters over non-zero parameters, at least 1."""
+        return self.num_params / max(1, self.num_nonzero)
+
+    @property
+    def compression_ratio_bytes(self) -> float:
+        """Dense bytes over bytes, at least 1."""
+        return self.dense_bytes / max(1, self.bytes)
+
+    @property
+    def theoretical_speedup(self) -> float:
+        """Dense MACs over MACs, at least 1; not a measured speedup."""
+        return max(1, self.dense_macs) / max(1, self.macs)
+
+    def to_dict(self) -> dict[str, float]:
+        """Plain values, the three quotients among them."""
+        return asdict(self) | {
+            "compression_ratio": self.compression_ratio,
+            "compression_ratio_bytes": self.compression_ratio_bytes,
+            "theoretical_speedup": self.theoretical_speedup,
+        }
+
+
+def size_of_plan(inspection: Inspection, plan: PruningPlan) -> PlanSize:
+    """Size of a model under a plan; nothing is pruned.
+
+    Every weight the plan keeps counts as non-zero, also one that is zero already.
+
+    Raises:
+        PlanError: If the plan names a layer that is unknown or cannot be pruned.
+    """
+    check_layers(inspection, plan)
+    pruned = {
+        name: num_pruned(sparsity, inspection.by_name[name].num_weights)
+        for name, sparsity in plan.sparsities.items()
+    }
+    return size_with_zeros(inspection, pruned)
+
+
+def size_with_zeros(inspection: Inspection, zeros: Mapping[str, int]) -> PlanSize:
+    """Size of a model with so many zeros in the weights of its prunable layers.
+
+    Args:
+        inspection: The dense model.
+        zeros: Layer name to zeros in its weight; layers that are not named have none.
+    """
+    num_nonzero = macs = num_bytes = 0
+    for layer in inspection.layers:
+        gone = zeros.get(layer.layer_name, 0) if layer.prunable else 0
+        kept = layer.num_weights - gone
+        num_nonzero += layer.num_params - gone
+        macs += layer.macs * kept // layer.num_weights if gone else layer.macs
+        rest = layer.num_params - layer.num_weights
+        num_bytes += tensor_bytes(layer.num_weights, kept) + BYTES_PER_PARAM * rest
+    dense_bytes = BYTES_PER_PARAM * inspection.num_params
+    return PlanSize(
+        inspection.num_params, num_nonzero, macs, num_bytes, inspection.macs, dense_bytes
+    )
+
+
+def tensor_bytes(count: int, nonzero: int) -> int:
+    """Bytes of a float32 tensor: dense, or its non-zero values and one bit for every place.
+
+    The smaller of the two, so a tensor is never stored sparse where that would cost more.
+
+    Args:
+        count: Entries.
+        nonzero: Entries that are not zero.
+    """
+    return min(BYTES_PER_PARAM * count, BYTES_PER_PARAM * nonzero + -(-count // 8))
+
+
+def check_layers(inspection: Inspection, plan: PruningPlan) -> None:
+    """Refuse a plan that names a layer which is unknown or cannot be pruned.
+
+    Raises:
+        PlanError: With the nearest known name, or with the layer's reason.
+    """
+    for name in plan.sparsities:
+        check_layer(inspection, name)
+
+
+def check_layer(inspection: Inspection, name: str) -> None:
+    """Refuse the name of a layer which is unknown or cannot be pruned.
+
+    Raises:
+        PlanError: With the nearest known name, or with the layer's reason.
+    """
+    if name in inspection.by_name:
+        return
+    for layer in inspection.layers:
+        if layer.layer_name == name:
+            raise PlanError(f"{name} cannot be pruned. {layer.reason}", "Take it out of the plan.")
+    raise PlanError(f"The model has no layer {name!r}.", suggest(name, inspection.by_name))

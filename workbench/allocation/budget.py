@@ -1,0 +1,115 @@
+"""Budgets: how much of the dense model to keep."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from workbench.accounting import size_with_zeros
+from workbench.errors import PlanError, SettingsError
+from workbench.layers import Inspection, LayerInfo
+from workbench.names import suggest
+
+UNITS = ("params", "macs", "bytes")
+
+
+class Levels(Protocol):
+    """An allocation on a row of layers, as a single knob: a higher level prunes more."""
+
+    top: int
+
+    def level_of(self, sparsity: float) -> float:
+        """The level at which that part of all weights goes."""
+
+    def counts(self, level: float) -> list[int]:
+        """Weights that a level prunes of each layer."""
+
+    def sparsities(self, level: float) -> Mapping[str, float]:
+        """Layer name to sparsity at a level."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """At most this part of the dense model.
+
+    Attributes:
+        unit: ``params`` (non-zero parameters), ``macs`` (theoretical) or ``bytes`` (stored).
+        kept: Fraction of the dense model's, 0 < kept <= 1.
+
+    Raises:
+        SettingsError: If the unit is unknown or the fraction out of range.
+    """
+
+    unit: str
+    kept: float
+
+    def __post_init__(self) -> None:
+        if self.unit not in UNITS:
+            raise SettingsError(f"There is no budget in {self.unit!r}.", suggest(self.unit, UNITS))
+        if not isinstance(self.kept, int | float) or not 0 < self.kept <= 1:
+            raise SettingsError(
+                f"The budget keeps {self.kept!r} of {self.unit}.",
+                "Give a fraction above 0 and up to 1, such as 0.5.",
+            )
+
+    def __str__(self) -> str:
+        return f"{self.unit}={self.kept:g}"
+
+
+def parse_budget(text: str) -> Budget:
+    """Read a budget such as ``params=0.5``.
+
+    Raises:
+        SettingsError: If it is not a unit, an equals sign and a fraction.
+    """
+    unit, sign, value = text.partition("=")
+    try:
+        kept = float(value)
+    except ValueError:
+        kept = math.nan
+    if not sign or math.isnan(kept):
+        raise SettingsError(
+            f"The budget {text!r} cannot be read.", "Write it like this: params=0.5."
+        )
+    return Budget(unit.strip(), kept)
+
+
+def smallest_level(
+    inspection: Inspection, layers: Sequence[LayerInfo], levels: Levels, budget: Budget
+) -> int:
+    """The lowest level, from 0 to ``levels.top``, at which a model meets a budget.
+
+    Args:
+        inspection: The dense model.
+        layers: What is pruned.
+        levels: How a level prunes them.
+        budget: What to meet.
+
+    Raises:
+        PlanError: If even the highest level does not meet it.
+    """
+
+    def kept(level: int) -> float:
+        names = (layer.layer_name for layer in layers)
+        size = size_with_zeros(inspection, dict(zip(names, levels.counts(level), strict=True)))
+        now, dense = {
+            "params": (size.num_nonzero, size.num_params),
+            "macs": (size.macs, size.dense_macs),
+            "bytes": (size.bytes, size.dense_bytes),
+        }[budget.unit]
+        return now / max(1, dense)
+
+    low, high = -1, levels.top
+    if kept(high) > budget.kept:
+        least = math.ceil(kept(high) * 1000) / 1000
+        raise PlanError(
+            f"The budget {budget} cannot be met: the parts that stay dense are more than that.",
+            f"Keep at least {budget.unit}={least:g} or protect fewer layers.",
+        )
+    while high - low > 1:
+        middle = (low + high) // 2
+        if kept(middle) <= budget.kept:
+            high = middle
+        else:
+            low = middle
+    return high
