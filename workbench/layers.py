@@ -1,19 +1,23 @@
 """What a network is made of: its layers, their weights and work, and what can be pruned."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from difflib import get_close_matches
 from functools import cached_property
 
 import torch
-from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch import nn
 
+from workbench.errors import PlanError
+from workbench.macs import RECURRENT, MacCount, count_macs
 from workbench.model import Model
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-_RECURRENT = (nn.RNN, nn.LSTM, nn.GRU)
-_PRUNABLE = (nn.Linear, *_CONVOLUTIONS, *_TRANSPOSED, *_RECURRENT, nn.MultiheadAttention)
+_CELLS = (nn.RNNCell, nn.LSTMCell, nn.GRUCell)
+_MATRICES = (
+    nn.Linear, *_CONVOLUTIONS, *_TRANSPOSED, *RECURRENT, *_CELLS, nn.MultiheadAttention
+)  # fmt: skip
 _NORMS = (
     nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.LayerNorm, nn.GroupNorm,
     nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d,
@@ -28,7 +32,8 @@ class LayerInfo:
     Attributes:
         layer_name: Dotted module path, with the tensor's name behind it where the module holds
             several weights, as in ``gru.weight_ih_l0``.
-        type: Class of the module.
+        type: Class of the module; ``Parameter`` for one that a larger module holds itself,
+            ``Product`` for activations multiplied with each other.
         parameter_name: The weight's key in the state dict; empty where there is none to prune.
         shape: Shape of the weight, e.g. ``(out, in, kh, kw)``.
         num_weights: Entries of that weight: what a sparsity of this layer counts.
@@ -73,6 +78,23 @@ class Inspection:
         """Prunable layers by ``layer_name``."""
         return {layer.layer_name: layer for layer in self.prunable}
 
+    def layer(self, layer_name: str) -> LayerInfo:
+        """The prunable layer of that name.
+
+        Raises:
+            PlanError: If no layer has the name, or its weights cannot be pruned.
+        """
+        if layer_name in self.by_name:
+            return self.by_name[layer_name]
+        for layer in self.layers:
+            if layer.layer_name == layer_name:
+                raise PlanError(f"{layer_name} cannot be pruned. {layer.reason}", "Leave it dense.")
+        close = get_close_matches(layer_name, self.by_name, 1)
+        raise PlanError(
+            f"There is no layer {layer_name!r}.",
+            f"Did you mean {close[0]!r}?" if close else f"Prunable layers: {_list(self.by_name)}.",
+        )
+
     @property
     def num_params(self) -> int:
         """Parameters of the whole model."""
@@ -104,132 +126,144 @@ class Inspection:
 def inspect(model: Model) -> Inspection:
     """List the layers of a model with parameters, zeros, MACs and what can be pruned.
 
-    MACs come from one forward pass of one image: real output shapes and groups. Products of
-    activations, such as attention scores, are rows of their own without weights.
+    Every parameter is counted in exactly one row, also where modules share it. MACs come from one
+    forward pass of one image: real output shapes and groups. Products of activations, such as
+    attention scores, are rows of their own without weights. The classifier, the last layer on the
+    way to the output with one row of weights per class, is marked as protected.
     """
-    macs, products = _count_macs(model)
+    count = count_macs(model.module, model.input_shape)
     rows: list[LayerInfo] = []
-    seen: set[int] = set()
+    owners: dict[int, str] = {}
     for path, module in model.module.named_modules():
-        own = {k: p for k, p in module.named_parameters(recurse=False) if id(p) not in seen}
-        seen.update(id(parameter) for parameter in own.values())
-        rows.extend(_rows(path, module, own, macs))
-        if path in products:
-            rows.append(
-                LayerInfo(f"{path}.products" if path else "products", "Attention product", "",
-                          (), 0, 0, 0, products[path], False,
-                          "It multiplies activations with each other and holds no weights.")
-            )  # fmt: skip
-    last = max((i for i, row in enumerate(rows) if row.prunable), default=None)
-    if last is not None and len([row for row in rows if row.prunable]) > 1:
-        values = rows[last].__dict__ | {"protected": True}
-        rows[last] = LayerInfo(**values)
-    return Inspection(tuple(rows))
+        own = dict(module.named_parameters(recurse=False))
+        new = {key: p for key, p in own.items() if id(p) not in owners}
+        rows.extend(_tied(path, module, own.keys() - new.keys(), owners))
+        owners.update({id(parameter): _join(path, key) for key, parameter in new.items()})
+        rows.extend(_rows(path, module, new, count))
+        if path in count.products:
+            rows.append(_product(path, count.products[path]))
+    return Inspection(_protect_classifier(tuple(rows), count, model.num_classes))
 
 
 def _rows(
-    path: str, module: nn.Module, own: Mapping[str, nn.Parameter], macs: Mapping[str, int]
+    path: str, module: nn.Module, own: Mapping[str, nn.Parameter], count: MacCount
 ) -> Iterator[LayerInfo]:
-    """The rows of one module: one per prunable weight, or one for all it holds."""
-    kind = type(module).__name__
-    total = sum(parameter.numel() for parameter in own.values())
-    if not own:
-        return
-    weights = {k: p for k, p in own.items() if p.dim() >= 2}
-    if not isinstance(module, _PRUNABLE) or not weights:
-        weight = next(iter(own.values()))
-        zeros = sum(int((p == 0).sum()) for p in own.values())
-        yield LayerInfo(path, kind, "", tuple(weight.shape), total, total, zeros,
-                        0, False, _why_not(module))  # fmt: skip
-        return
-    rest = total - sum(parameter.numel() for parameter in weights.values())
-    for index, (key, weight) in enumerate(weights.items()):
-        name = path if len(weights) == 1 else f"{path}.{key}"
-        full = f"{path}.{key}" if path else key
-        prunable = weight.numel() >= FEW_WEIGHTS
+    """The rows of one module: one per weight matrix, or one for all that is no matrix."""
+    matrices = {key: p for key, p in own.items() if _is_matrix(path, module, key, p, count)}
+    rest = {key: p for key, p in own.items() if key not in matrices}
+    bare = not isinstance(module, _MATRICES)
+    for index, (key, weight) in enumerate(matrices.items()):
+        reason = _why_not_matrix(weight, path, _join(path, key), count)
+        with_it = 0 if bare or index else sum(p.numel() for p in rest.values())
         yield LayerInfo(
-            name or key, kind, full if prunable else "", tuple(weight.shape), weight.numel(),
-            weight.numel() + (rest if index == 0 else 0), int((weight == 0).sum()),
-            macs.get(full, 0), prunable,
-            "" if prunable else f"It has only {weight.numel()} weights.",
-        )  # fmt: skip
+            layer_name=_join(path, key) if bare or len(matrices) > 1 or not path else path,
+            type="Parameter" if bare else type(module).__name__,
+            parameter_name="" if reason else _join(path, key),
+            shape=tuple(weight.shape),
+            num_weights=weight.numel(),
+            num_params=weight.numel() + with_it,
+            num_zeros=_num_zeros(weight),
+            macs=count.by_parameter.get(_join(path, key), 0),
+            prunable=not reason,
+            reason=reason,
+        )
+    if matrices and not bare:
+        return
+    if rest and (isinstance(module, _NORMS) or _is_library(module)):
+        yield _unprunable(
+            path or type(module).__name__, type(module).__name__, rest, _why_not(module)
+        )
+    else:
+        for key, parameter in rest.items():
+            why = "It is added to activations or scales them; it is no weight matrix."
+            yield _unprunable(_join(path, key), "Parameter", {key: parameter}, why)
+
+
+def _is_matrix(
+    path: str, module: nn.Module, key: str, parameter: nn.Parameter, count: MacCount
+) -> bool:
+    """A weight of a known layer, or a parameter that was seen as a factor of a matrix product."""
+    if parameter.dim() < 2 or isinstance(module, (nn.Embedding, nn.EmbeddingBag)):
+        return False
+    return isinstance(module, _MATRICES) or _join(path, key) in count.by_parameter
+
+
+def _why_not_matrix(weight: nn.Parameter, path: str, full: str, count: MacCount) -> str:
+    if weight.numel() < FEW_WEIGHTS:
+        return f"It has only {weight.numel()} weights."
+    if full not in count.by_parameter and path not in count.reached:
+        return "The network never uses it: an image passes through without reaching it."
+    return ""
 
 
 def _why_not(module: nn.Module) -> str:
     if isinstance(module, _NORMS):
         return "Normalisation has one scale and shift per channel; there is nothing to thin out."
-    if isinstance(module, nn.Embedding):
+    if isinstance(module, (nn.Embedding, nn.EmbeddingBag)):
         return "Each row of an embedding stands for one token; rows are not pruned here."
-    return f"Parameters of {type(module).__name__} are added or scaled, not multiplied as a matrix."
+    return f"A {type(module).__name__} scales or combines activations; it holds no weight matrix."
 
 
-def _count_macs(model: Model) -> tuple[dict[str, int], dict[str, int]]:
-    """MACs by weight key, and MACs of activation products by module path."""
-    counts: dict[str, int] = {}
-    handles = []
-
-    def count(path: str, module: nn.Module, inputs: tuple[Tensor, ...], output: object) -> None:
-        for key, value in _module_macs(module, inputs, output).items():
-            full = f"{path}.{key}" if path else key
-            counts[full] = counts.get(full, 0) + value
-
-    for path, module in model.module.named_modules():
-        if isinstance(module, _PRUNABLE):
-            handles.append(
-                module.register_forward_hook(lambda m, i, o, path=path: count(path, m, i, o))
-            )
-    first = next(model.module.parameters())
-    image = torch.zeros(1, *model.input_shape, device=first.device)
-    counter = FlopCounterMode(display=False)
-    try:
-        with torch.no_grad(), counter:
-            model.module(image)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return counts, _product_macs(counter, type(model.module).__name__)
+def _unprunable(
+    name: str, kind: str, parameters: Mapping[str, nn.Parameter], reason: str
+) -> LayerInfo:
+    total = sum(parameter.numel() for parameter in parameters.values())
+    zeros = sum(_num_zeros(parameter) for parameter in parameters.values())
+    shape = tuple(next(iter(parameters.values())).shape)
+    return LayerInfo(name, kind, "", shape, total, total, zeros, 0, False, reason)
 
 
-def _module_macs(module: nn.Module, inputs: tuple[Tensor, ...], output: object) -> dict[str, int]:
-    """MACs of one call of one module, by the weight that does them."""
-    if isinstance(module, _RECURRENT):
-        x = inputs[0]
-        steps = x.shape[:-1].numel()
-        return {k: p.numel() * steps for k, p in module.named_parameters() if p.dim() == 2}
-    if isinstance(module, nn.MultiheadAttention):
-        steps = inputs[0].shape[:-1].numel()
-        return {
-            k: p.numel() * steps for k, p in module.named_parameters(recurse=False) if p.dim() == 2
-        }
-    assert isinstance(output, Tensor)
-    weight = module.weight
-    assert isinstance(weight, Tensor)
-    if isinstance(module, nn.Linear):
-        return {"weight": output.numel() * weight.shape[1]}
-    positions = inputs[0] if isinstance(module, _TRANSPOSED) else output
-    return {"weight": positions.shape[2:].numel() * positions.shape[0] * weight.numel()}
+def _tied(
+    path: str, module: nn.Module, keys: Collection[str], owners: Mapping[int, str]
+) -> Iterator[LayerInfo]:
+    """A row without parameters for each weight that an earlier module holds already."""
+    for key in sorted(keys):
+        parameter = module.get_parameter(key)
+        if parameter.dim() >= 2:
+            reason = f"It shares its weight with {owners[id(parameter)].removesuffix('.weight')}."
+            yield LayerInfo(path or key, type(module).__name__, "", tuple(parameter.shape),
+                            0, 0, 0, 0, False, reason)  # fmt: skip
 
 
-def _product_macs(counter: FlopCounterMode, root: str) -> dict[str, int]:
-    """MACs of attention and batched products, by the innermost module that runs them."""
-    names = ("_scaled_dot_product", "bmm")
-    by_path = {
-        path: sum(v // 2 for op, v in ops.items() if any(name in str(op) for name in names))
-        for path, ops in counter.get_flop_counts().items()
-        if path != "Global"
-    }
-    by_path = {path.removeprefix(root).lstrip("."): value for path, value in by_path.items() if value}
-    return {
-        path: value - sum(v for p, v in by_path.items() if p != path and _parent(p, by_path) == path)
-        for path, value in by_path.items()
-        if value > sum(v for p, v in by_path.items() if p != path and _parent(p, by_path) == path)
-    }
+def _product(path: str, macs: int) -> LayerInfo:
+    reason = "It multiplies activations with each other and holds no weights."
+    return LayerInfo(_join(path, "products"), "Product", "", (), 0, 0, 0, macs, False, reason)
 
 
-def _parent(path: str, known: Mapping[str, int]) -> str | None:
-    """The nearest enclosing path among ``known``."""
-    while path:
-        path = path.rpartition(".")[0]
-        if path in known:
-            return path
-    return None
+def _protect_classifier(
+    rows: tuple[LayerInfo, ...], count: MacCount, num_classes: int
+) -> tuple[LayerInfo, ...]:
+    """Mark the last layer in forward order that gives one output per class, if others are left."""
+    by_parameter = {row.parameter_name: row for row in rows if row.prunable}
+    if len(by_parameter) < 2:
+        return rows
+    for name in reversed(count.by_parameter):
+        row = by_parameter.get(name)
+        if row is not None and num_classes in _outputs(row):
+            return tuple(replace(r, protected=True) if r is row else r for r in rows)
+    return rows
+
+
+def _outputs(row: LayerInfo) -> tuple[int, ...]:
+    """How many outputs a weight may have: which axis counts them is known for known layers."""
+    if row.type == "Parameter":
+        return row.shape
+    return row.shape[1:2] if row.type.startswith("ConvTranspose") else row.shape[:1]
+
+
+def _num_zeros(parameter: nn.Parameter) -> int:
+    return parameter.numel() - int(torch.count_nonzero(parameter.detach()))
+
+
+def _is_library(module: nn.Module) -> bool:
+    """Whether PyTorch itself defines the module, so that its class name says what it does."""
+    return type(module).__module__.startswith("torch.")
+
+
+def _join(path: str, key: str) -> str:
+    return f"{path}.{key}" if path else key
+
+
+def _list(names: Collection[str], limit: int = 5) -> str:
+    shown = ", ".join(list(names)[:limit])
+    return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown or "none"
