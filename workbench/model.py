@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -40,10 +41,11 @@ class Model:
 
     @cached_property
     def digest(self) -> str:
-        """Sixteen hexadecimal digits that name architecture, arguments and weights."""
-        return digest_of_tensors(
-            self.module.state_dict(), f"{self.architecture} {sorted(self.arguments.items())}"
-        )
+        """Sixteen hexadecimal digits that name wiring, arguments, image shape and weights."""
+        kind = type(self.module)
+        wiring = self.architecture or f"{kind.__module__}.{kind.__qualname__}"
+        salt = json.dumps([wiring, dict(self.arguments), self.input_shape], sort_keys=True)
+        return digest_of_tensors(self.module.state_dict(), salt)
 
     def copy_module(self) -> nn.Module:
         """An independent copy of the module, free to change."""

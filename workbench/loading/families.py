@@ -1,0 +1,311 @@
+"""From named tensors to a network: which family, with which arguments, and whether all fits."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from workbench.architectures import ARCHITECTURES, Architecture
+from workbench.errors import LoadError
+from workbench.loading.wording import by, counted, listed, shown
+from workbench.names import suggest
+
+_CLOSE = 0.5
+_UNTOLD = ("heads", "input_shape", "image_size")
+_MOST_BLOCKS = 1_000
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A family with the arguments that a state dict was saved from, and its empty network."""
+
+    family: Architecture
+    arguments: dict[str, object]
+    skeleton: nn.Module
+
+    @property
+    def expected(self) -> dict[str, Tensor]:
+        """The tensors that the network has, without data."""
+        return self.skeleton.state_dict()
+
+
+def find_family(
+    name: str, tensors: Mapping[str, Tensor], architecture: str, record: Mapping[str, object],
+    input_shape: tuple[int, int, int] | None,
+) -> tuple[Fitted, list[str]]:  # fmt: skip
+    """Find the family that the tensors belong to and check names and shapes against it.
+
+    Args:
+        name: The file's name as messages show it.
+        tensors: The state dict.
+        architecture: A name in ``ARCHITECTURES``; guessed from the tensors' names if empty.
+        record: Training record that came with the file; tells what weights do not, such as the
+            number of attention heads.
+        input_shape: Shape of the images where the caller knows it.
+
+    Returns:
+        The family, its arguments and its skeleton, and notes on what was assumed.
+
+    Raises:
+        LoadError: If the architecture is unknown, cannot be guessed or does not fit.
+    """
+    notes: list[str] = []
+    recorded = record.get("architecture")
+    if not architecture and isinstance(recorded, str) and recorded in ARCHITECTURES:
+        architecture = recorded
+    if not architecture:
+        architecture = _guess(name, tensors)
+        notes.append(
+            f"Taken for {_titled(ARCHITECTURES[architecture])} by the names of its tensors."
+        )
+    if architecture not in ARCHITECTURES:
+        raise LoadError(
+            f"There is no architecture {shown(architecture)!r}.",
+            suggest(architecture, ARCHITECTURES),
+        )
+    family = ARCHITECTURES[architecture]
+    arguments = _arguments(name, tensors, family, record, input_shape)
+    skeleton = _skeleton(name, family, arguments)
+    fitted = Fitted(family, arguments, skeleton)
+    _check_names(name, tensors, fitted)
+    _check_shapes(name, tensors, fitted)
+    return fitted, notes
+
+
+def _guess(name: str, tensors: Mapping[str, Tensor]) -> str:
+    """The one family whose tensor names are these, or nearly these."""
+    overlap = {key: _overlap(tensors, family) for key, family in ARCHITECTURES.items()}
+    best = max(overlap.values())
+    nearest = [key for key, value in overlap.items() if value == best]
+    if best >= _CLOSE and len(nearest) == 1:
+        return nearest[0]
+    raise LoadError(
+        f"The tensors of {name} ({listed(tensors)}) belong to no architecture known here.",
+        f"Known architectures are {', '.join(ARCHITECTURES)}; load any other network from the "
+        "command line or Python as package.module:factory.",
+    )
+
+
+def _overlap(tensors: Mapping[str, Tensor], family: Architecture) -> float:
+    """Shared names in proportion to all names, 0 to 1, for the family's best-fitting network."""
+    expected = _expected_names(tensors, family)
+    return len(expected & tensors.keys()) / len(expected | tensors.keys())
+
+
+def _expected_names(tensors: Mapping[str, Tensor], family: Architecture) -> set[str]:
+    try:
+        arguments = family.infer(tensors)
+        _check_depth(arguments)
+        with torch.device("meta"):
+            return set(family.build(**arguments).state_dict())
+    except Exception:
+        return set(_default(family).state_dict())
+
+
+def _default(family: Architecture) -> nn.Module:
+    """The family's network with default arguments, without data."""
+    with torch.device("meta"):
+        return family.build()
+
+
+def _arguments(
+    name: str, tensors: Mapping[str, Tensor], family: Architecture,
+    record: Mapping[str, object], input_shape: tuple[int, int, int] | None,
+) -> dict[str, object]:  # fmt: skip
+    """Infer the arguments, and take from record and caller what weights do not tell."""
+    _check_ranks(name, tensors, family)
+    try:
+        arguments = family.infer(tensors)
+        _check_depth(arguments)
+    except KeyError as fault:
+        missing = str(fault.args[0])
+        raise LoadError(
+            f"{name} is no {_titled(family)}: it has no tensor {shown(missing)!r}.",
+            _other(family),
+        ) from None
+    except Exception:
+        raise LoadError(
+            f"The sizes of the tensors in {name} do not add up to {_titled(family)}.",
+            _other(family),
+        ) from None
+    recorded = record.get("arguments")
+    if isinstance(recorded, Mapping):
+        arguments |= {key: recorded[key] for key in _UNTOLD if key in arguments and key in recorded}
+    if input_shape is not None:
+        given = {"input_shape": list(input_shape), "image_size": input_shape[1]}
+        arguments |= {key: value for key, value in given.items() if key in arguments}
+    return arguments
+
+
+def _skeleton(name: str, family: Architecture, arguments: Mapping[str, object]) -> nn.Module:
+    try:
+        with torch.device("meta"):
+            return family.build(**arguments)
+    except Exception:
+        raise LoadError(
+            f"The sizes of the tensors in {name} do not add up to {_titled(family)}.",
+            _other(family),
+        ) from None
+
+
+def _check_depth(arguments: Mapping[str, object]) -> None:
+    """Refuse numbers of blocks that only a forged tensor name can ask for."""
+    counts = [arguments.get(key, 0) for key in ("depth", "layers")]
+    blocks = arguments.get("blocks", ())
+    counts += list(blocks) if isinstance(blocks, list | tuple) else []
+    if sum(count for count in counts if isinstance(count, int)) > _MOST_BLOCKS:
+        raise ValueError("too many blocks")
+
+
+def _check_ranks(name: str, tensors: Mapping[str, Tensor], family: Architecture) -> None:
+    """Refuse empty tensors, and tensors with another number of axes than the family's.
+
+    Raises:
+        LoadError: Naming the first such tensor.
+    """
+    expected = _default(family).state_dict()
+    for key, tensor in tensors.items():
+        shape = tuple(tensor.shape)
+        if 0 in shape:
+            raise LoadError(
+                f"{shown(key)} in {name} is empty: its shape is {by(shape)}.",
+                "Save the weights of the trained network again.",
+            )
+        if key in expected and tensor.dim() != expected[key].dim():
+            raise LoadError(
+                f"{shown(key)} in {name} has {counted(len(shape), 'axis').replace('axiss', 'axes')} "
+                f"({by(shape)}); in {_titled(family)} it has {expected[key].dim()}.",
+                _other(family),
+            )
+
+
+def _check_names(name: str, tensors: Mapping[str, Tensor], fitted: Fitted) -> None:
+    """Refuse missing and extra tensors.
+
+    Raises:
+        LoadError: Naming the first few of each kind, with counts.
+    """
+    expected = fitted.expected
+    missing = [key for key in expected if key not in tensors and not _counter(key)]
+    extra = [key for key in tensors if key not in expected]
+    total = len(expected)
+    if missing:
+        parts = f"lacks {len(missing)} of the {counted(total, 'tensor')} of {_titled(fitted.family)}: "
+        also = f"; it also holds {len(extra)} of another network: {listed(extra)}" if extra else ""
+        first = missing[0]
+        raise LoadError(
+            f"{name} {parts}{listed(missing)}{also}.",
+            f"{first} of shape {by(expected[first].shape)} was expected. {_other(fitted.family)}",
+        )
+    if extra:
+        raise LoadError(
+            f"{name} holds {counted(len(extra), 'tensor')} for which {_titled(fitted.family)} has no "
+            f"place: {listed(extra)}.",
+            f"Remove what does not belong to the network. {_other(fitted.family)}",
+        )
+
+
+def _check_shapes(name: str, tensors: Mapping[str, Tensor], fitted: Fitted) -> None:
+    """Refuse tensors of another shape than the network's.
+
+    Raises:
+        LoadError: Naming the first, with both shapes, and how many there are.
+    """
+    expected = fitted.expected
+    wrong = [key for key in tensors if tensors[key].shape != expected[key].shape]
+    if wrong:
+        first = wrong[0]
+        more = f", and {counted(len(wrong) - 1, 'other')} do not fit either" if len(wrong) > 1 else ""
+        raise LoadError(
+            f"{first} in {name} has shape {by(tensors[first].shape)}; {_titled(fitted.family)} with "
+            f"these arguments has {by(expected[first].shape)}{more}.",
+            "Save the weights of one network in one go, and check architecture and image size.",
+        )
+
+
+def fill(name: str, tensors: dict[str, Tensor], fitted: Fitted) -> tuple[nn.Module, list[str]]:
+    """Put the tensors into the network as float32, in eval mode; ``tensors`` is used up.
+
+    Returns:
+        The network, which shares no memory with ``tensors``, and notes on conversions.
+
+    Raises:
+        LoadError: If a tensor holds another kind of number or one that is not finite.
+    """
+    converted: dict[str, Tensor] = {}
+    kinds: set[str] = set()
+    for key, expected in fitted.expected.items():
+        if key in tensors:
+            tensor = tensors.pop(key)
+            if tensor.dtype not in (torch.float32, expected.dtype):
+                kinds.add(str(tensor.dtype).removeprefix("torch."))
+            converted[key] = _as_expected(name, key, tensor, expected)
+        else:
+            converted[key] = torch.zeros(expected.shape, dtype=expected.dtype)
+    module = fitted.skeleton
+    module.load_state_dict(converted, assign=True)
+    notes = [f"Converted {listed(sorted(kinds))} to float32."] if kinds else []
+    return module.eval(), notes
+
+
+def _as_expected(name: str, key: str, tensor: Tensor, expected: Tensor) -> Tensor:
+    """A fresh copy of one tensor in the kind of number that the network has."""
+    kind = str(tensor.dtype).removeprefix("torch.")
+    if tensor.layout != torch.strided or tensor.is_quantized or tensor.device.type != "cpu":
+        raise LoadError(
+            f"{shown(key)} in {name} is not stored as a plain array of numbers.",
+            "Save it dense and unquantised, for instance with tensor.dequantize().",
+        )
+    if not expected.is_floating_point():
+        if tensor.is_floating_point() or tensor.is_complex():
+            raise LoadError(
+                f"{shown(key)} in {name} holds {kind} numbers; whole numbers were expected.",
+                "Save the weights of the trained network again.",
+            )
+        return tensor.to(expected.dtype, copy=True)
+    check_numbers(name, key, tensor)
+    wanted = tensor.to(torch.float32, memory_format=torch.contiguous_format, copy=True)
+    if not bool(torch.isfinite(wanted).all()):
+        raise LoadError(
+            f"{shown(key)} in {name} holds {kind} numbers beyond the range of float32.",
+            "Scale the weights or check how they were saved.",
+        )
+    return wanted
+
+
+def check_numbers(name: str, key: str, tensor: Tensor) -> None:
+    """Refuse weights that are no floating-point numbers, or not finite.
+
+    Raises:
+        LoadError: Naming the tensor and counting what is not finite.
+    """
+    kind = str(tensor.dtype).removeprefix("torch.")
+    if tensor.dtype not in (torch.float32, torch.float64, torch.float16, torch.bfloat16):
+        raise LoadError(
+            f"{shown(key)} in {name} holds {kind} numbers; "
+            "float32, float64, float16 or bfloat16 were expected.",
+            "Save the weights before quantisation, as floating-point numbers.",
+        )
+    for words, bad in (("NaN", torch.isnan), ("infinite", torch.isinf)):
+        count = int(bad(tensor).sum())
+        if count:
+            raise LoadError(
+                f"{shown(key)} in {name} holds {count:,} {words} "
+                f"{'value' if count == 1 else 'values'} among {tensor.numel():,}.",
+                "The training diverged or the file is damaged: take an earlier checkpoint.",
+            )
+
+
+def _counter(key: str) -> bool:
+    """Whether a tensor only counts batches; files from before PyTorch 0.4.1 lack these."""
+    return key.endswith("num_batches_tracked")
+
+
+def _titled(family: Architecture) -> str:
+    return f"{family.name} ({family.title})"
+
+
+def _other(family: Architecture) -> str:
+    others = ", ".join(key for key in ARCHITECTURES if key != family.name)
+    return f"If it was saved from another architecture, choose that: {others}."

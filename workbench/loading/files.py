@@ -1,0 +1,127 @@
+"""Reading a file whole, within bounds, and looking into zip archives before anything unpacks."""
+
+import io
+import os
+import stat
+import zipfile
+from pathlib import Path
+
+from workbench.errors import DataError, LoadError
+from workbench.loading.kinds import HEAD_BYTES, Kind, recognise
+from workbench.loading.wording import listed, nearest, shown, sized
+
+Refusal = type[LoadError] | type[DataError]
+AGAIN = "Copy or download the file again and check that its size agrees with the original's."
+_END_OF_ZIP = 22
+
+
+def read_file(path: Path, openable: tuple[str, ...], limit: int, refusal: Refusal,
+              advice: str = "") -> tuple[bytes, Kind]:  # fmt: skip
+    """Read a file whose kind is among ``openable``; its head is judged before the rest is read.
+
+    Args:
+        path: An ordinary file.
+        openable: Names of kinds (see ``kinds.Kind``) that may be read further.
+        limit: Most bytes.
+        refusal: Class of the error to raise.
+        advice: What to do about another kind of file; the kind's own advice if empty.
+
+    Raises:
+        LoadError | DataError: If it is missing, unreadable, too large or of another kind.
+    """
+    name = shown(path.name)
+    try:
+        with path.open("rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise refusal(f"{name} is not an ordinary file.", "Choose a file.")
+            check_size(name, status.st_size, limit, refusal)
+            head = file.read(HEAD_BYTES)
+            kind = check_kind(name, head, openable, refusal, advice)
+            return head + file.read(limit), kind
+    except (OSError, ValueError, MemoryError) as fault:
+        raise _unreadable(path, fault, refusal) from None
+
+
+def check_size(name: str, size: int, limit: int, refusal: Refusal) -> None:
+    """Refuse what is larger than the limit.
+
+    Raises:
+        LoadError | DataError: If ``size`` exceeds ``limit``.
+    """
+    if size > limit:
+        raise refusal(
+            f"{shown(name)} has {sized(size)}; files up to {sized(limit)} are opened.",
+            "Choose a smaller file.",
+        )
+
+
+def check_kind(name: str, head: bytes, openable: tuple[str, ...], refusal: Refusal,
+               advice: str = "") -> Kind:  # fmt: skip
+    """Tell what the file is and refuse it unless it can be opened.
+
+    Raises:
+        LoadError | DataError: If its kind is not among ``openable``.
+    """
+    kind = recognise(head[:HEAD_BYTES])
+    if kind.name not in openable:
+        raise refusal(f"{shown(name)} is {kind.words}.", advice or kind.advice)
+    return kind
+
+
+def open_zip(name: str, data: bytes, most_members: int, most_bytes: int,
+             refusal: Refusal) -> zipfile.ZipFile:  # fmt: skip
+    """Open a zip archive after checking what it would unpack to.
+
+    Raises:
+        LoadError | DataError: If the archive is damaged, encrypted, has too many members, or
+            says that it unpacks to more than ``most_bytes``.
+    """
+    try:
+        archive = zipfile.ZipFile(io.BytesIO(data))
+        members = archive.infolist()
+    except Exception:
+        raise refusal(f"{name} is cut short or damaged: its table of contents is missing.", AGAIN) from None
+    if data[-_END_OF_ZIP:][:4] != b"PK\x05\x06":
+        raise refusal(f"{name} has something behind the end of its zip archive.", AGAIN)
+    if len(members) > most_members:
+        raise refusal(
+            f"{name} holds {len(members):,} files; up to {most_members:,} are read.",
+            "Choose a file with fewer parts.",
+        )
+    names = [member.filename for member in members]
+    twice = sorted({member for member in names if names.count(member) > 1}) if len(set(names)) < len(names) else []
+    if twice:
+        raise refusal(f"{name} holds {listed(twice)} twice.", "Save it again.")
+    if any(member.flag_bits & 1 for member in members):
+        raise refusal(f"{name} is encrypted.", "Unpack it with its password and open what is inside.")
+    total = sum(member.file_size for member in members)
+    if total > most_bytes:
+        raise refusal(
+            f"{name} has {sized(len(data))} and would unpack to {sized(total)}; "
+            f"up to {sized(most_bytes)} are unpacked.",
+            "It may be a zip bomb: open it only if you know where it comes from, unpacked.",
+        )
+    return archive
+
+
+def _unreadable(path: Path, fault: Exception, refusal: Refusal) -> LoadError | DataError:
+    """Why a path could not be read, with the nearest name in its folder where it is missing."""
+    name = shown(path, 120)
+    if isinstance(fault, FileNotFoundError):
+        close = nearest(path.name, _siblings(path.parent))
+        hint = f"Did you mean {shown(close)}?" if close else "Check the path."
+        return refusal(f"There is no file {name}.", hint)
+    if isinstance(fault, IsADirectoryError):
+        return refusal(f"{name} is a folder.", "Choose a file inside it.")
+    if isinstance(fault, MemoryError):
+        return refusal(f"{name} does not fit into memory.", "Choose a smaller file.")
+    reason = fault.strerror if isinstance(fault, OSError) and fault.strerror else str(fault)
+    return refusal(f"{name} cannot be read: {shown(reason)}.", "Check the path and its permissions.")
+
+
+def _siblings(folder: Path) -> list[str]:
+    try:
+        return [entry.name for entry in os.scandir(folder)][:1000]
+    except OSError:
+        return []

@@ -1,0 +1,188 @@
+"""Loading a model from a sample, a file, an upload or the user's own code."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from workbench.errors import LoadError
+from workbench.loading import limits
+from workbench.loading.factory import call_factory, names_factory
+from workbench.loading.families import fill, find_family
+from workbench.loading.files import check_kind, check_size, read_file
+from workbench.loading.kinds import Kind
+from workbench.loading.samples import sample_card, sample_names, sample_weights
+from workbench.loading.tensors import OPENABLE, read_record, read_tensors
+from workbench.loading.wording import by, shown
+from workbench.model import Model
+
+_ADVICE = "Give a sample's name, a .safetensors, .pt or .pth file, or package.module:factory."
+
+
+def load_model(
+    source: str | os.PathLike[str], *, architecture: str = "",
+    input_shape: Sequence[int] | None = None, name: str = "", allow_factory: bool = False,
+) -> Model:  # fmt: skip
+    """Load a trained network. Nothing inside a file is executed; weights become float32.
+
+    Args:
+        source: A sample's name; a path to a ``.safetensors`` file or a ``.pt``/``.pth`` state
+            dict, bare or inside a checkpoint; or ``package.module:factory``.
+        architecture: A name in ``workbench.architectures``; guessed from the tensors if empty.
+        input_shape: ``(channels, height, width)`` of the images; needed for factories whose
+            network has no attribute ``input_shape``, otherwise told by the architecture.
+        name: What pages show; the file's name without suffix if empty.
+        allow_factory: Whether ``package.module:factory``, which runs code, is accepted.
+
+    Returns:
+        The model; ``card["notes"]`` says what was assumed or converted.
+
+    Raises:
+        LoadError: If it cannot be loaded, with the reason.
+    """
+    text = os.fspath(source)
+    shape = _check_shape(input_shape)
+    if text in sample_names():
+        return _sample(text, shape, name)
+    if names_factory(text) and not os.path.exists(text):
+        if not allow_factory:
+            raise LoadError(
+                f"{shown(text)} names Python code, which is not run from here.",
+                "Use it on the command line or in Python, or upload the weights as a state dict.",
+            )
+        return _from_factory(text, shape, name)
+    if not text or not _is_path(text):
+        sample_weights(text)
+    path = Path(text)
+    data, kind = read_file(path, OPENABLE, limits.MAX_MODEL_BYTES, LoadError)
+    return _from_bytes(shown(path.name), data, kind, architecture, shape, name or path.stem)
+
+
+def load_uploaded_model(
+    filename: str, data: bytes, architecture: str = "", *,
+    input_shape: Sequence[int] | None = None,
+) -> Model:  # fmt: skip
+    """Load a network from a file that a browser sent; it stays in memory and runs no code.
+
+    Args:
+        filename: The file's name, for messages and as the model's name only.
+        data: The whole file.
+        architecture: A name in ``workbench.architectures``; guessed from the tensors if empty.
+        input_shape: ``(channels, height, width)`` of the images, where known.
+
+    Raises:
+        LoadError: If it cannot be loaded, with the reason.
+    """
+    shape = _check_shape(input_shape)
+    plain = filename.replace("\\", "/").rpartition("/")[2]
+    name = shown(plain) or "The file"
+    check_size(name, len(data), limits.MAX_MODEL_BYTES, LoadError)
+    kind = check_kind(name, data, OPENABLE, LoadError)
+    return _from_bytes(name, data, kind, architecture, shape, Path(name).stem)
+
+
+def _sample(sample: str, input_shape: tuple[int, int, int] | None, name: str) -> Model:
+    path = sample_weights(sample)
+    data, kind = read_file(path, ("safetensors",), limits.MAX_MODEL_BYTES, LoadError)
+    return _from_bytes(path.name, data, kind, "", input_shape, name or sample, sample_card(sample))
+
+
+def _from_bytes(
+    file: str, data: bytes, kind: Kind, architecture: str,
+    input_shape: tuple[int, int, int] | None, name: str,
+    card: Mapping[str, object] | None = None,
+) -> Model:  # fmt: skip
+    record = read_record(data, kind)
+    tensors, notes = read_tensors(file, data, kind)
+    fitted, assumed = find_family(file, tensors, architecture, record, input_shape)
+    module, conversions = fill(file, tensors, fitted)
+    shape = input_shape or fitted.family.input_shape(fitted.arguments)
+    num_classes = _try(file, module, shape)
+    notes += assumed + conversions
+    trained_on = record.get("data") if card is not None else ""
+    return Model(
+        name=name, module=module, input_shape=shape, num_classes=num_classes,
+        architecture=fitted.family.name, arguments=fitted.arguments,
+        data_name=trained_on if isinstance(trained_on, str) else "",
+        card=dict(card or {}) | ({"notes": notes} if notes else {}),
+    )  # fmt: skip
+
+
+def _from_factory(
+    source: str, input_shape: tuple[int, int, int] | None, name: str
+) -> Model:
+    module = call_factory(source)
+    if input_shape is None:
+        own = getattr(module, "input_shape", None)
+        if own is None:
+            raise LoadError(
+                f"{source} does not say what images its network takes.",
+                "Give the input shape, such as 1,28,28 for channels, height, width, or set the "
+                "attribute input_shape on the network.",
+            )
+        input_shape = _check_shape(own)
+        assert input_shape is not None
+    return Model(name or source, module, input_shape, _try(source, module, input_shape))
+
+
+def _try(source: str, module: nn.Module, input_shape: tuple[int, int, int]) -> int:
+    """Run two black images through the network and return its number of classes.
+
+    Raises:
+        LoadError: If it fails on that shape or gives anything but finite scores per class.
+    """
+    try:
+        with torch.no_grad():
+            scores = module(torch.zeros(2, *input_shape))
+    except Exception as fault:
+        reason = shown((str(fault).splitlines() or [""])[0], 120).rstrip(".")
+        raise LoadError(
+            f"The network in {source} does not run on images of shape {by(input_shape)}: "
+            f"{type(fault).__name__}: {reason}.",
+            "Give the shape of the images it was trained on: channels, height, width.",
+        ) from fault
+    if not isinstance(scores, Tensor) or scores.dim() != 2 or scores.shape[0] != 2:
+        found = f"shape {by(scores.shape)}" if isinstance(scores, Tensor) else type(scores).__name__
+        raise LoadError(
+            f"The network in {source} answers two images with {found}; "
+            "2 x classes was expected.",
+            "Wrap it so that it returns one score per class and image.",
+        )
+    if scores.shape[1] < 2:
+        raise LoadError(
+            f"The network in {source} has {scores.shape[1]} output; a classifier has one score "
+            "for each of at least 2 classes.",
+            "Choose a network that tells classes apart.",
+        )
+    if not bool(torch.isfinite(scores).all()):
+        raise LoadError(
+            f"The network in {source} gives NaN or infinite scores for a black image.",
+            "Its weights are finite but too large, or a running variance is negative: take an "
+            "earlier checkpoint.",
+        )
+    return int(scores.shape[1])
+
+
+def _check_shape(shape: object) -> tuple[int, int, int] | None:
+    """Channels, height and width as given, or a refusal.
+
+    Raises:
+        LoadError: If it is not three whole numbers from 1.
+    """
+    if shape is None:
+        return None
+    values = tuple(shape) if isinstance(shape, Sequence) and not isinstance(shape, str) else ()
+    whole = all(isinstance(v, int) and not isinstance(v, bool) and v > 0 for v in values)
+    if len(values) != 3 or not whole:
+        raise LoadError(
+            f"The input shape is {shown(shape)}.",
+            "Give channels, height and width, such as 1,28,28.",
+        )
+    channels, height, width = values
+    return (channels, height, width)
+
+
+def _is_path(text: str) -> bool:
+    return os.path.exists(text) or bool(Path(text).suffix) or "/" in text or os.sep in text

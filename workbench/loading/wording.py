@@ -1,0 +1,56 @@
+"""How names, shapes and sizes appear in messages.
+
+Names inside a file are written by whoever made the file, so they are shortened and freed of
+characters that a page could take for markup.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+
+_MARKUP = re.compile(r"[^\w .,:;@%=+/(){}'&#~-]")
+
+
+def shown(text: object, most: int = 60) -> str:
+    """A name from outside, safe to put into a message."""
+    plain = _MARKUP.sub("?", str(text))
+    return plain if len(plain) <= most else f"{plain[: most - 3]}..."
+
+
+def listed(names: Iterable[object], most: int = 3) -> str:
+    """The first few names and how many more there are."""
+    every = [shown(name) for name in names]
+    first, rest = every[:most], len(every) - most
+    if rest > 0:
+        return f"{', '.join(first)} and {rest} more"
+    if len(first) < 2:
+        return "".join(first)
+    return f"{', '.join(first[:-1])} and {first[-1]}"
+
+
+def by(shape: Sequence[int]) -> str:
+    """A shape in words, such as ``64 x 3 x 3``."""
+    return " x ".join(map(str, shape)) if len(shape) else "of a single number"
+
+
+def counted(count: int, noun: str) -> str:
+    """A number with its noun, such as ``1 tensor`` or ``2 tensors``."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def sized(num_bytes: int) -> str:
+    """Bytes in the unit that suits, such as ``1.5 MB``."""
+    value = float(num_bytes)
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if value < 1000:
+            break
+        value /= 1000
+    else:
+        unit = "TB"
+    return f"{value:.0f} {unit}" if unit == "bytes" or value >= 100 else f"{value:.1f} {unit}"
+
+
+def nearest(name: str, choices: Iterable[str]) -> str | None:
+    """The choice that is spelt most like ``name``, or None where none is close."""
+    found = difflib.get_close_matches(name.lower(), list(choices), 1, 0.5)
+    return found[0] if found else None
