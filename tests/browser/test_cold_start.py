@@ -1,0 +1,44 @@
+"""A link to any page works as the first thing that a fresh server is asked for."""
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser import rig
+
+
+@pytest.mark.parametrize("path", rig.PAGES)
+def test_a_deep_link_works_on_a_fresh_server(start_server, page, path):
+    server = start_server()
+    page.goto(server.url + path)
+    rig.settled(page)
+
+    expect(page.get_by_role("heading", level=1)).to_have_count(1)
+    assert page.url.split("?")[0] == server.url + path
+    links = page.get_by_test_id("stSidebarNavLink").evaluate_all(
+        "links => links.map(link => new URL(link.href).pathname)"
+    )
+    assert links[: len(rig.PAGES)] == list(rig.PAGES)
+    rig.has_no_error_box(page)
+    server.stop()
+    assert "Traceback" not in server.log.read_text()
+
+
+@pytest.mark.parametrize("color_scheme", ["light", "dark"])
+def test_pages_follow_the_colour_scheme(server, page, color_scheme):
+    page.goto(server.url)
+    rig.settled(page)
+    red, green, blue = page.get_by_test_id("stApp").evaluate(
+        "app => getComputedStyle(app).backgroundColor.match(/[0-9.]+/g).slice(0, 3).map(Number)"
+    )
+    assert (red + green + blue > 384) == (color_scheme == "light")
+
+
+def test_every_page_is_one_click_away(server, page):
+    page.goto(server.url)
+    rig.settled(page)
+    for path in rig.PAGES[1:]:
+        page.locator(f'[data-testid=stSidebarNavLink][href*="{path}"]').click()
+        page.wait_for_url(f"**{path}*")
+        rig.settled(page)
+        expect(page.get_by_role("heading", level=1)).to_have_count(1)
+        rig.has_no_error_box(page)
