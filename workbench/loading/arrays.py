@@ -18,7 +18,10 @@ from workbench.loading.wording import by, listed, shown, sized
 
 _REQUIRED = ("x_train", "y_train", "x_test", "y_test")
 _OPTIONAL = ("mean", "std", "class_names", "num_validation", "notice")
-_SAVE = "Save it with np.savez_compressed('data.npz', x_train=..., y_train=..., x_test=..., y_test=...)."
+_SAVE = (
+    "Save it with np.savez_compressed('data.npz', x_train=..., y_train=..., x_test=..., "
+    "y_test=...)."
+)
 _CHANNELS = (1, 2, 3, 4)
 _PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
@@ -72,7 +75,7 @@ def _from_bytes(file: str, data: bytes, name: str) -> Data:
     arrays = read_arrays(file, data)
     _check_keys(file, arrays)
     for part in ("train", "test"):
-        arrays[f"y_{part}"] = _labels(f"y_{part}", arrays[f"y_{part}"])
+        arrays[f"y_{part}"] = _labels(arrays[f"y_{part}"])
         arrays[f"x_{part}"] = _images(f"x_{part}", arrays[f"x_{part}"])
     return Data(
         name,
@@ -133,7 +136,9 @@ def _read_array(file: str, archive: zipfile.ZipFile, member: zipfile.ZipInfo) ->
         with archive.open(member) as stream:
             return np.asarray(npy.read_array(stream, allow_pickle=False))
     except Exception:
-        raise DataError(f"{key} in {file} is damaged: it cannot be read to its end.", AGAIN) from None
+        raise DataError(
+            f"{key} in {file} is damaged: it cannot be read to its end.", AGAIN
+        ) from None
 
 
 def _check_keys(file: str, arrays: Mapping[str, np.ndarray]) -> None:
@@ -152,11 +157,6 @@ def _check_keys(file: str, arrays: Mapping[str, np.ndarray]) -> None:
 
 def _images(key: str, array: np.ndarray) -> np.ndarray:
     """Images as ``(N, C, H, W)``, whichever of the three layouts they came in."""
-    if array.dtype not in (np.uint8, np.float32):
-        raise DataError(
-            f"{key} holds {array.dtype} numbers.",
-            "Save images as uint8 from 0 to 255, or as float32 ready for the network.",
-        )
     shape = array.shape
     if array.ndim == 3:
         return array[:, None]
@@ -180,22 +180,10 @@ def _images(key: str, array: np.ndarray) -> np.ndarray:
     return array if first else np.ascontiguousarray(array.transpose(0, 3, 1, 2))
 
 
-def _labels(key: str, array: np.ndarray) -> np.ndarray:
-    """Labels as int64; other kinds of numbers are refused."""
-    if array.dtype.kind not in "iu":
-        raise DataError(
-            f"{key} holds {array.dtype} values, not whole numbers.",
-            "Save labels as integers from 0, one per image.",
-        )
-    if array.ndim != 1:
-        hint = "Save one number per image, not one column per class: labels.argmax(axis=1)."
-        raise DataError(
-            f"{key} has shape {by(array.shape)}.",
-            hint if array.ndim == 2 and array.shape[1] > 1 else "Save one number per image.",
-        )
-    largest = int(array.max(initial=0))
-    if largest > np.iinfo(np.int64).max:
-        raise DataError(f"{key} holds the label {largest}.", "Save labels as integers from 0.")
+def _labels(array: np.ndarray) -> np.ndarray:
+    """Labels as int64; whatever is no label stays as it is, for ``Data`` to refuse."""
+    if array.dtype.kind not in "iu" or int(array.max(initial=0)) > np.iinfo(np.int64).max:
+        return array
     return array.astype(np.int64)
 
 
@@ -218,7 +206,9 @@ def _words(key: str, arrays: Mapping[str, np.ndarray]) -> tuple[str, ...]:
         return ()
     array = arrays[key]
     if array.dtype.kind != "U" or array.ndim > 1:
-        raise DataError(f"{key} holds {array.dtype} values, not words.", "Save an array of strings.")
+        raise DataError(
+            f"{key} holds {array.dtype} values, not words.", "Save an array of strings."
+        )
     return tuple(str(value) for value in array.reshape(-1))
 
 

@@ -174,8 +174,8 @@ def _check_ranks(name: str, tensors: Mapping[str, Tensor], family: Architecture)
             )
         if key in expected and tensor.dim() != expected[key].dim():
             raise LoadError(
-                f"{shown(key)} in {name} has {counted(len(shape), 'axis').replace('axiss', 'axes')} "
-                f"({by(shape)}); in {_titled(family)} it has {expected[key].dim()}.",
+                f"{shown(key)} in {name} has shape {by(shape)}; in {_titled(family)} it has "
+                f"{counted(expected[key].dim(), 'dimension')}.",
                 _other(family),
             )
 
@@ -189,9 +189,9 @@ def _check_names(name: str, tensors: Mapping[str, Tensor], fitted: Fitted) -> No
     expected = fitted.expected
     missing = [key for key in expected if key not in tensors and not _counter(key)]
     extra = [key for key in tensors if key not in expected]
-    total = len(expected)
+    total, title = len(expected), _titled(fitted.family)
     if missing:
-        parts = f"lacks {len(missing)} of the {counted(total, 'tensor')} of {_titled(fitted.family)}: "
+        parts = f"lacks {len(missing)} of the {counted(total, 'tensor')} of {title}: "
         also = f"; it also holds {len(extra)} of another network: {listed(extra)}" if extra else ""
         first = missing[0]
         raise LoadError(
@@ -200,8 +200,8 @@ def _check_names(name: str, tensors: Mapping[str, Tensor], fitted: Fitted) -> No
         )
     if extra:
         raise LoadError(
-            f"{name} holds {counted(len(extra), 'tensor')} for which {_titled(fitted.family)} has no "
-            f"place: {listed(extra)}.",
+            f"{name} holds {counted(len(extra), 'tensor')} for which {title} has no place: "
+            f"{listed(extra)}.",
             f"Remove what does not belong to the network. {_other(fitted.family)}",
         )
 
@@ -216,10 +216,12 @@ def _check_shapes(name: str, tensors: Mapping[str, Tensor], fitted: Fitted) -> N
     wrong = [key for key in tensors if tensors[key].shape != expected[key].shape]
     if wrong:
         first = wrong[0]
-        more = f", and {counted(len(wrong) - 1, 'other')} do not fit either" if len(wrong) > 1 else ""
+        more = (
+            f", and {counted(len(wrong) - 1, 'other')} do not fit either" if len(wrong) > 1 else ""
+        )
         raise LoadError(
-            f"{first} in {name} has shape {by(tensors[first].shape)}; {_titled(fitted.family)} with "
-            f"these arguments has {by(expected[first].shape)}{more}.",
+            f"{first} in {name} has shape {by(tensors[first].shape)}; beside the other tensors "
+            f"{_titled(fitted.family)} has {by(expected[first].shape)}{more}.",
             "Save the weights of one network in one go, and check architecture and image size.",
         )
 

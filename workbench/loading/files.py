@@ -31,11 +31,13 @@ def read_file(path: Path, openable: tuple[str, ...], limit: int, refusal: Refusa
     """
     name = shown(path.name)
     try:
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise _folder(path, refusal)
+        if not stat.S_ISREG(status.st_mode):
+            raise refusal(f"{name} is not an ordinary file.", "Choose a file.")
+        check_size(name, status.st_size, limit, refusal)
         with path.open("rb") as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise refusal(f"{name} is not an ordinary file.", "Choose a file.")
-            check_size(name, status.st_size, limit, refusal)
             head = file.read(HEAD_BYTES)
             kind = check_kind(name, head, openable, refusal, advice)
             return head + file.read(limit), kind
@@ -81,7 +83,9 @@ def open_zip(name: str, data: bytes, most_members: int, most_bytes: int,
         archive = zipfile.ZipFile(io.BytesIO(data))
         members = archive.infolist()
     except Exception:
-        raise refusal(f"{name} is cut short or damaged: its table of contents is missing.", AGAIN) from None
+        raise refusal(
+            f"{name} is cut short or damaged: its table of contents is missing.", AGAIN
+        ) from None
     if data[-_END_OF_ZIP:][:4] != b"PK\x05\x06":
         raise refusal(f"{name} has something behind the end of its zip archive.", AGAIN)
     if len(members) > most_members:
@@ -90,11 +94,17 @@ def open_zip(name: str, data: bytes, most_members: int, most_bytes: int,
             "Choose a file with fewer parts.",
         )
     names = [member.filename for member in members]
-    twice = sorted({member for member in names if names.count(member) > 1}) if len(set(names)) < len(names) else []
+    twice = (
+        sorted({member for member in names if names.count(member) > 1})
+        if len(set(names)) < len(names)
+        else []
+    )
     if twice:
         raise refusal(f"{name} holds {listed(twice)} twice.", "Save it again.")
     if any(member.flag_bits & 1 for member in members):
-        raise refusal(f"{name} is encrypted.", "Unpack it with its password and open what is inside.")
+        raise refusal(
+            f"{name} is encrypted.", "Unpack it with its password and open what is inside."
+        )
     total = sum(member.file_size for member in members)
     if total > most_bytes:
         raise refusal(
@@ -112,12 +122,22 @@ def _unreadable(path: Path, fault: Exception, refusal: Refusal) -> LoadError | D
         close = nearest(path.name, _siblings(path.parent))
         hint = f"Did you mean {shown(close)}?" if close else "Check the path."
         return refusal(f"There is no file {name}.", hint)
-    if isinstance(fault, IsADirectoryError):
-        return refusal(f"{name} is a folder.", "Choose a file inside it.")
     if isinstance(fault, MemoryError):
         return refusal(f"{name} does not fit into memory.", "Choose a smaller file.")
     reason = fault.strerror if isinstance(fault, OSError) and fault.strerror else str(fault)
-    return refusal(f"{name} cannot be read: {shown(reason)}.", "Check the path and its permissions.")
+    return refusal(
+        f"{name} cannot be read: {shown(reason)}.", "Check the path and its permissions."
+    )
+
+
+def _folder(path: Path, refusal: Refusal) -> LoadError | DataError:
+    name = shown(path, 120)
+    if (path / "saved_model.pb").is_file():
+        return refusal(
+            f"{name} is a TensorFlow SavedModel folder.",
+            "Rebuild the network in PyTorch and save its state dict.",
+        )
+    return refusal(f"{name} is a folder.", "Choose a file inside it.")
 
 
 def _siblings(folder: Path) -> list[str]:

@@ -98,7 +98,9 @@ def _text(head: bytes) -> bool:
 
 
 def _page(head: bytes) -> bool:
-    return head.lstrip(b"\xef\xbb\xbf \t\r\n")[:15].lower().startswith((b"<!doctype html", b"<html"))
+    return (
+        head.lstrip(b"\xef\xbb\xbf \t\r\n")[:15].lower().startswith((b"<!doctype html", b"<html"))
+    )
 
 
 _HEADS: tuple[tuple[Callable[[bytes], bool], Kind], ...] = (

@@ -46,7 +46,7 @@ def load_model(
     shape = _check_shape(input_shape)
     if text in sample_names():
         return _sample(text, shape, name)
-    if names_factory(text) and not os.path.exists(text):
+    if names_factory(text) and not _exists(text):
         if not allow_factory:
             raise LoadError(
                 f"{shown(text)} names Python code, which is not run from here.",
@@ -110,9 +110,7 @@ def _from_bytes(
     )  # fmt: skip
 
 
-def _from_factory(
-    source: str, input_shape: tuple[int, int, int] | None, name: str
-) -> Model:
+def _from_factory(source: str, input_shape: tuple[int, int, int] | None, name: str) -> Model:
     module = call_factory(source)
     if input_shape is None:
         own = getattr(module, "input_shape", None)
@@ -146,8 +144,7 @@ def _try(source: str, module: nn.Module, input_shape: tuple[int, int, int]) -> i
     if not isinstance(scores, Tensor) or scores.dim() != 2 or scores.shape[0] != 2:
         found = f"shape {by(scores.shape)}" if isinstance(scores, Tensor) else type(scores).__name__
         raise LoadError(
-            f"The network in {source} answers two images with {found}; "
-            "2 x classes was expected.",
+            f"The network in {source} answers two images with {found}; 2 x classes was expected.",
             "Wrap it so that it returns one score per class and image.",
         )
     if scores.shape[1] < 2:
@@ -185,4 +182,12 @@ def _check_shape(shape: object) -> tuple[int, int, int] | None:
 
 
 def _is_path(text: str) -> bool:
-    return os.path.exists(text) or bool(Path(text).suffix) or "/" in text or os.sep in text
+    return bool(Path(text).suffix) or "/" in text or os.sep in text or _exists(text)
+
+
+def _exists(text: str) -> bool:
+    """Whether there is such a file; a text that can be no path is none."""
+    try:
+        return Path(text).exists()
+    except (OSError, ValueError):
+        return False

@@ -40,14 +40,14 @@ def counted(count: int, noun: str) -> str:
 
 def sized(num_bytes: int) -> str:
     """Bytes in the unit that suits, such as ``1.5 MB``."""
-    value = float(num_bytes)
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if value < 1000:
+    if num_bytes < 1000:
+        return counted(num_bytes, "byte")
+    value, unit = num_bytes / 1e12, "TB"
+    for larger, name in ((1e6, "kB"), (1e9, "MB"), (1e12, "GB")):
+        if num_bytes < larger:
+            value, unit = num_bytes / larger * 1000, name
             break
-        value /= 1000
-    else:
-        unit = "TB"
-    return f"{value:.0f} {unit}" if unit == "bytes" or value >= 100 else f"{value:.1f} {unit}"
+    return f"{value:.0f} {unit}" if value >= 100 else f"{value:.1f} {unit}"
 
 
 def nearest(name: str, choices: Iterable[str]) -> str | None:
