@@ -1,7 +1,8 @@
 """Fixtures of the browser tests: servers, a browser, and pages that are watched.
 
-A test takes ``server`` and ``page`` and calls ``page.goto(server.url + "/layers")``. It fails by itself on any page
-error, console error, HTTP answer of 400 or more, and request to another host than this one.
+A test takes ``server`` and ``page`` and calls ``page.goto(server.url + "/layers")``. It fails by
+itself on any page error, console error, HTTP answer of 400 or more, and request to another host
+than this one.
 """
 
 import re
@@ -13,21 +14,27 @@ from tests.browser import rig
 from tests.browser.chromium import ARGUMENTS, find_chromium
 
 _REPORT = pytest.StashKey[pytest.TestReport]()
+_SERVERS = pytest.StashKey[list[rig.Server]]()
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
-    """Keep the outcome, so that a page knows on its way out whether its test failed."""
+    """Keep the outcome for the pages' way out, and show the running servers' logs of a failure."""
     report = yield
     if report.when == "call":
         item.stash[_REPORT] = report
+        if report.failed:
+            for server in item.session.stash.get(_SERVERS, []):
+                if server.process:
+                    log = server.log.read_text()[-4000:]
+                    report.sections.append((f"log of {server.url}", log))
     return report
 
 
 @pytest.fixture(scope="session")
-def start_server(tmp_path_factory):
+def start_server(tmp_path_factory, request):
     """Start more servers, for cold starts and restarts: ``start_server()`` returns a Server."""
-    servers = []
+    servers = request.session.stash.setdefault(_SERVERS, [])
 
     def start(**options) -> rig.Server:
         options.setdefault("home", tmp_path_factory.mktemp("home"))

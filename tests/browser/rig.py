@@ -94,9 +94,9 @@ class Server:
 
     def is_healthy(self) -> bool:
         """Whether the server answers."""
-        with contextlib.suppress(OSError):
-            with urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=1) as answer:
-                return answer.status == 200
+        address = f"{self.url}/_stcore/health"
+        with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=1) as answer:
+            return answer.status == 200
         return False
 
     def stop(self) -> None:
