@@ -1,0 +1,252 @@
+"""Export a model: write every format, run the files afresh, compare, report, move into place."""
+
+import json
+import time
+import zlib
+from collections.abc import Collection
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from workbench.architectures import ARCHITECTURES
+from workbench.data import Data, Split
+from workbench.errors import ExportError
+from workbench.export.check import (
+    BATCH_SIZE,
+    REFERENCE,
+    check_folder,
+    reference_bytes,
+    verify_export,
+)
+from workbench.export.exported import Exported, ExportedFile, FileCheck
+from workbench.export.folder import REPORT, new_folder, storage_errors, write
+from workbench.export.formats import (
+    FORMATS,
+    count_zeros,
+    get_formats,
+    onnx_bytes,
+    pt2_bytes,
+    safetensors_bytes,
+    trace,
+)
+from workbench.export.page import report_page
+from workbench.export.report import ON_ZEROS, Facts, make_report
+from workbench.export.source import model_source
+from workbench.layers import Inspection, inspect
+from workbench.model import Model, check_fit
+from workbench.plan import PruningPlan
+from workbench.plan_file import format_plan
+from workbench.progress import Progress, Report, ShouldStop, ignore, never
+
+if TYPE_CHECKING:
+    from workbench.experiment import Run
+
+TOLERANCE = 1e-3
+RELATIVE_TOLERANCE = 1e-5
+NUM_KEPT = 16
+RANDOM_SEED = 0
+
+
+def export_model(
+    model: Model, data: Data | None, plan: PruningPlan | None, folder: Path | str, *,
+    formats: Collection[str] = tuple(FORMATS), run: "Run | None" = None,
+    num_samples: int = 256, accuracy: bool = False, fresh_process: bool = True,
+    report: Report = ignore, should_stop: ShouldStop = never,
+) -> Exported:  # fmt: skip
+    """Write a model as files that run elsewhere, each proven to give the same class scores.
+
+    The folder appears whole or not at all; an earlier export in it is replaced.
+
+    Args:
+        model: The pruned model, or any other.
+        data: Test images to compare on; random images if None.
+        plan: What was pruned; written as ``plan.yaml`` unless None.
+        folder: Where the files go; it must be new, empty or an earlier export.
+        formats: Names in ``FORMATS``; all of them by default.
+        run: The measured stages that led to this model, for the report.
+        num_samples: How many test images to compare on.
+        accuracy: Measure the accuracy of the ONNX file too, on all test images.
+        fresh_process: Run the files in a process of their own, as another machine would.
+        report: Receives the steps.
+        should_stop: Asked between the steps; True leaves no folder behind.
+
+    Raises:
+        ExportError: If a format cannot be written, a file's scores differ by more than 1e-3 (or
+            by more than 1e-5 of the largest score), pruned zeros are lost, or the folder holds
+            something else.
+        StorageError: If the folder cannot be written.
+        DataError: If the data does not fit the model.
+    """
+    begin = time.perf_counter()
+    folder = Path(folder).absolute()
+    export = _Export(model, data, plan, run, get_formats(formats), report, should_stop)
+    with new_folder(folder) as work:
+        export.write_files(work)
+        export.compare(work, num_samples, accuracy, fresh_process)
+        export.write_report(work)
+        export.step("Moving the files into place")
+    return Exported(
+        folder=folder,
+        files=tuple(export.files),
+        checks=export.checks,
+        notes=tuple(export.notes),
+        seconds=time.perf_counter() - begin,
+    )
+
+
+class _Export:
+    """One export under way."""
+
+    def __init__(
+        self, model: Model, data: Data | None, plan: PruningPlan | None, run: "Run | None",
+        names: tuple[str, ...], report: Report, should_stop: ShouldStop,
+    ) -> None:  # fmt: skip
+        if data is not None:
+            check_fit(model, data)
+        self.model = replace(model, module=model.copy_module().cpu().eval())
+        self.data, self.plan, self.run, self.names = data, plan, run, names
+        self.inspection: Inspection = inspect(self.model)
+        self.files: list[ExportedFile] = []
+        self.checks: tuple[FileCheck, ...] = ()
+        self.notes: list[str] = []
+        self.tolerance = TOLERANCE
+        self.zipped_weights_bytes: int | None = None
+        self._report, self._should_stop = report, should_stop
+        self._done = 0
+        self._total = len(names) + 4 + ("onnx" in names or "pt2" in names)
+
+    def step(self, message: str) -> None:
+        """Tell what comes next, unless the work is to end here."""
+        if self._should_stop():
+            raise ExportError("The export was stopped.", "Nothing was written; start it again.")
+        self._report(Progress(self._done, self._total, message))
+        self._done += 1
+
+    def write_files(self, work: Path) -> None:
+        """Write the model in every format, and the plan."""
+        facts = self._facts()
+        if "onnx" in self.names or "pt2" in self.names:
+            self.step("Recording what the model computes")
+            program = trace(self.model.module, self.model.input_shape)
+        if "onnx" in self.names:
+            self.step("Writing ONNX")
+            content = onnx_bytes(program, facts)
+            self._check_zeros(content)
+            self._write(work / "model.onnx", content)
+        if "pt2" in self.names:
+            self.step("Writing the PyTorch program")
+            self._write(work / "model.pt2", pt2_bytes(program, facts))
+        if "safetensors" in self.names:
+            self.step("Writing weights and source")
+            self._write_weights(work)
+        if self.plan is not None:
+            self._write(work / "plan.yaml", format_plan(self.plan).encode())
+        else:
+            self.notes.append("There is no plan.yaml: the model was exported as it came.")
+
+    def compare(self, work: Path, num_samples: int, accuracy: bool, fresh_process: bool) -> None:
+        """Run the files on images and refuse the export if their scores differ."""
+        self.step("Running the model in memory")
+        split = self._images(None if accuracy else num_samples)
+        scores = _scores(self.model.module, split.images)
+        if not torch.isfinite(scores).all():
+            raise ExportError(
+                f"{self.model.name} gives scores that are NaN or infinite.",
+                "Fine-tune again with a lower learning rate, or export an earlier run.",
+            )
+        largest = float(scores.abs().max())
+        self.tolerance = max(TOLERANCE, RELATIVE_TOLERANCE * largest)
+        labels = split.labels if accuracy and self.data is not None else None
+        few = slice(NUM_KEPT)
+        known = split.labels[few] if self.data is not None else None
+        kept = reference_bytes(split.images[few], scores[few], known)
+        self._write(work / REFERENCE, kept)
+        self.step("Running the files and comparing")
+        reference = work / "reference.safetensors"
+        write(reference, reference_bytes(split.images, scores, labels))
+        check = verify_export if fresh_process else check_folder
+        self.checks = check(work, reference, num_samples)
+        with storage_errors(reference):
+            reference.unlink()
+        for result in self.checks:
+            if not result.max_abs_diff <= self.tolerance:
+                raise ExportError(
+                    f"The scores of {result.file} differ from the model's by up to "
+                    f"{result.max_abs_diff:.2g}; {self.tolerance:.2g} is let through.",
+                    "Leave that format out.",
+                )
+
+    def write_report(self, work: Path) -> None:
+        """Write the numbers for programs and for people."""
+        self.step("Writing the report")
+        zeros = sum(row.num_zeros for row in self.inspection.prunable)
+        if zeros:
+            self.notes.append(ON_ZEROS)
+        facts = Facts(
+            self.model, self.inspection, self.data, self.plan, self.run, tuple(self.files),
+            self.checks, tuple(self.notes), self.tolerance, self.zipped_weights_bytes,
+        )  # fmt: skip
+        values = make_report(facts)
+        self._write(work / REPORT, (json.dumps(values, indent=2) + "\n").encode())
+        self._write(work / "report.html", report_page(values).encode())
+
+    def _write_weights(self, work: Path) -> None:
+        record = {
+            "name": self.model.name,
+            "architecture": self.model.architecture,
+            "arguments": dict(self.model.arguments),
+            "data": self.data.name if self.data else self.model.data_name,
+        }
+        content = safetensors_bytes(self.model.module, record)
+        self._write(work / "weights.safetensors", content)
+        self.zipped_weights_bytes = len(zlib.compress(content))
+        if self.model.architecture in ARCHITECTURES:
+            self._write(work / "model.py", model_source(self.model, self.data).encode())
+        else:
+            self.notes.append(
+                "There is no model.py: the network comes from a factory, whose source the "
+                "workbench does not know. Build it with that factory and load the weights."
+            )
+
+    def _check_zeros(self, content: bytes) -> None:
+        pruned = sum(row.num_zeros for row in self.inspection.prunable)
+        found = count_zeros(content)
+        if found < pruned:
+            raise ExportError(
+                f"The ONNX file holds {found:,} zeros; the model has {pruned:,} pruned weights.",
+                "Choose the formats pt2 and safetensors.",
+            )
+
+    def _facts(self) -> dict[str, str]:
+        """What a file says about itself: strings, because ONNX takes nothing else."""
+        facts: dict[str, object] = {
+            "name": self.model.name,
+            "digest": self.model.digest,
+            "plan": self.plan.digest if self.plan else "",
+        }
+        if self.data is not None:
+            facts |= {
+                "class_names": list(self.data.class_names),
+                "mean": list(self.data.mean),
+                "std": list(self.data.std),
+            }
+        return {k: v if isinstance(v, str) else json.dumps(v) for k, v in facts.items()}
+
+    def _images(self, num_samples: int | None) -> Split:
+        if self.data is not None:
+            return self.data.split("test", num_samples)
+        self.notes.append("No data was given: the files were compared on random images.")
+        generator = torch.Generator().manual_seed(RANDOM_SEED)
+        shape = (num_samples or BATCH_SIZE, *self.model.input_shape)
+        return Split("random", torch.randn(shape, generator=generator), torch.zeros(0))
+
+    def _write(self, path: Path, content: bytes) -> None:
+        self.files.append(write(path, content))
+
+
+def _scores(module: nn.Module, images: Tensor) -> Tensor:
+    with torch.no_grad():
+        return torch.cat([module(part) for part in images.split(BATCH_SIZE)])

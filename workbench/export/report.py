@@ -1,0 +1,132 @@
+"""The report of an export: every number about it, as plain values."""
+
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+from workbench import __version__
+from workbench.accounting import size_with_zeros
+from workbench.data import Data
+from workbench.export.exported import ExportedFile, FileCheck
+from workbench.export.folder import KIND
+from workbench.layers import Inspection
+from workbench.model import Model
+from workbench.plan import PruningPlan
+
+if TYPE_CHECKING:
+    from workbench.experiment import Run
+
+SCHEMA = 1
+ON_ZEROS = (
+    "The pruned weights are zeros inside tensors of unchanged shape. Engines for dense networks "
+    "multiply them like any other number: expect the latency of the dense model there. The gain "
+    "is in storage, once the file is compressed, and in engines made for sparse weights. "
+    "Theoretical speedup counts multiplications with non-zero weights; it is not a measurement."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Facts:
+    """What a report is made from.
+
+    Attributes:
+        model: The exported model.
+        inspection: Its layers.
+        data: The data it was compared on; None where random images had to do.
+        plan: What was pruned; None where the model was exported as it came.
+        run: The measured stages that led to it; None where there are none.
+        files: The files written before the report.
+        checks: Their comparison with the model in memory.
+        notes: What else a reader should know.
+        tolerance: Largest difference that is let through.
+        zipped_weights_bytes: The weights file compressed by zip; None where it was not written.
+    """
+
+    model: Model
+    inspection: Inspection
+    data: Data | None
+    plan: PruningPlan | None
+    run: "Run | None"
+    files: Sequence[ExportedFile]
+    checks: Sequence[FileCheck]
+    notes: Sequence[str]
+    tolerance: float
+    zipped_weights_bytes: int | None
+
+
+def make_report(facts: Facts) -> dict[str, object]:
+    """All numbers of an export, ready for JSON."""
+    model, plan, run = facts.model, facts.plan, facts.run
+    return {
+        "kind": KIND,
+        "schema": SCHEMA,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": _versions(),
+        "model": {
+            "name": model.name,
+            "digest": model.digest,
+            "architecture": model.architecture,
+            "arguments": dict(model.arguments),
+            "input_shape": list(model.input_shape),
+            "num_classes": model.num_classes,
+        },
+        "data": _describe(facts.data),
+        "plan": plan.to_dict() if plan else None,
+        "plan_digest": plan.digest if plan else None,
+        "seed": plan.seed if plan else None,
+        "size": model_size(facts.inspection),
+        "stages": _stages(run),
+        "run": run.to_dict() if run else None,
+        "layers": [_layer(row.to_dict()) for row in facts.inspection.layers],
+        "checks": [asdict(check) for check in facts.checks],
+        "max_abs_diff": max((check.max_abs_diff for check in facts.checks), default=0.0),
+        "tolerance": facts.tolerance,
+        "files": [asdict(file) for file in facts.files],
+        "zipped_weights_bytes": facts.zipped_weights_bytes,
+        "notes": list(facts.notes),
+    }
+
+
+def model_size(inspection: Inspection) -> dict[str, float]:
+    """Parameters, MACs and bytes that the zeros of a model leave, beside the dense ones."""
+    zeros = {row.layer_name: row.num_zeros for row in inspection.prunable}
+    return size_with_zeros(inspection, zeros).to_dict()
+
+
+def _versions() -> dict[str, str]:
+    found = {
+        "workbench": __version__,
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+    for package in ("torch", "onnx", "onnxruntime", "onnxscript", "safetensors", "numpy"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def _describe(data: Data | None) -> dict[str, object] | None:
+    if data is None:
+        return None
+    return dict(data.describe()) | {"mean": list(data.mean), "std": list(data.std)}
+
+
+def _stages(run: "Run | None") -> list[dict[str, object]]:
+    if run is None:
+        return []
+    return [
+        {"stage": stage.name, "seconds": stage.seconds, **stage.measurement.to_dict()}
+        for stage in run.stages
+    ]
+
+
+def _layer(row: Mapping[str, object]) -> dict[str, object]:
+    zeros, count = row["num_zeros"], row["num_weights"]
+    assert isinstance(zeros, int)
+    assert isinstance(count, int)
+    return dict(row) | {"sparsity": zeros / count if count else 0.0}
