@@ -1,0 +1,30 @@
+"""The equaliser: one column per prunable layer, dragged, painted or typed, with live totals.
+
+A page builds a ``Board`` once per model and set of curves and shows it with the current plan::
+
+    board = board_of(inspection, curves, num_classes=10, locked=protected_locks(inspection))
+    edit = equaliser(board, plan.sparsities, key="equaliser", revision=revision)
+    if edit is not None:
+        plan = plan.with_sparsities(edit.sparsities)
+
+``revision`` counts the changes that did not come from the hand: raise it by one whenever the page
+itself sets another plan (a preset, an opened link). The columns then follow; edits that were under
+way for an older revision are dropped. ``static.py`` joins the scripts, ``protocol.py`` checks what
+comes back, ``board.py`` says what is drawn, ``text.py`` holds the words.
+"""
+
+from workbench.ui.equaliser.board import Board, Column, Measured, board_of, protected_locks
+from workbench.ui.equaliser.component import equaliser, pending_edit
+from workbench.ui.equaliser.protocol import MAX_SPARSITY, Edit
+
+__all__ = [
+    "MAX_SPARSITY",
+    "Board",
+    "Column",
+    "Edit",
+    "Measured",
+    "board_of",
+    "equaliser",
+    "pending_edit",
+    "protected_locks",
+]

@@ -1,0 +1,88 @@
+"""Mounts the equaliser on a page."""
+
+from collections.abc import Callable, Mapping
+
+import streamlit as st
+
+from workbench.ui.equaliser.board import Board, Measured
+from workbench.ui.equaliser.protocol import MAX_SPARSITY, Edit, parse_edit
+from workbench.ui.equaliser.static import script, style_sheet
+from workbench.ui.equaliser.text import words
+
+HEIGHT = 220
+_mount = st.components.v2.component(
+    "workbench.equaliser",
+    html='<div class="equaliser"></div>',
+    css=style_sheet(),
+    js=script(),
+)
+
+
+def equaliser(
+    board: Board,
+    sparsities: Mapping[str, float],
+    *,
+    key: str,
+    revision: int,
+    measured: Measured | None = None,
+    height: int = HEIGHT,
+    on_edit: Callable[[], None] | None = None,
+) -> Edit | None:
+    """Show the equaliser and return the edit made by hand, if there is a new one.
+
+    Call it in a fragment, so that a released column reruns nothing else.
+
+    Args:
+        board: What is drawn (see ``board_of``).
+        sparsities: The plan's sparsities by layer name; layers that are not named are dense.
+        key: Streamlit's key of this element.
+        revision: Raise it by one whenever ``sparsities`` changes by anything but an edit that
+            this function returned; the columns then follow.
+        measured: A measured accuracy to show; it is marked where it belongs to another plan.
+        height: Height of the columns in pixels.
+        on_edit: Called before the script runs again after an edit; ``pending_edit`` reads it.
+
+    Returns:
+        The checked edit where it differs from ``sparsities``, else None.
+    """
+    data = board.data | {
+        "revision": revision,
+        "values": [float(sparsities.get(name, 0.0)) for name in board.names],
+        "measured": _measured(board, measured),
+        "max": MAX_SPARSITY,
+        "height": height,
+        "text": words(),
+    }
+    result = _mount(
+        key=key,
+        data=data,
+        default={"edit": None},
+        on_edit_change=on_edit or _nothing,
+    )
+    return parse_edit(result.edit, board.names, board.locked, sparsities, revision)
+
+
+def pending_edit(
+    board: Board, sparsities: Mapping[str, float], *, key: str, revision: int
+) -> Edit | None:
+    """The edit that ``equaliser`` will return, for use above it on the page or in a callback."""
+    state = st.session_state.get(key)
+    message = state.get("edit") if isinstance(state, Mapping) else None
+    return parse_edit(message, board.names, board.locked, sparsities, revision)
+
+
+def _nothing() -> None:
+    """Streamlit sends a state back only where it has a callback."""
+
+
+def _measured(board: Board, measured: Measured | None) -> dict[str, object] | None:
+    if measured is None:
+        return None
+    return {
+        "accuracy": measured.accuracy,
+        "low": measured.ci_low,
+        "high": measured.ci_high,
+        "samples": measured.samples,
+        "label": measured.label,
+        "values": [float(measured.sparsities.get(name, 0.0)) for name in board.names],
+    }

@@ -1,0 +1,77 @@
+// The colour of damage: accuracy lost when only this layer is pruned, on a logarithmic scale, since
+// one point and five points differ more to a person than seventy and seventy-five.
+
+const DAMAGE_UNIT = 0.01; // one percentage point: below it the scale is nearly linear
+const DAMAGE_TICKS = [0, 0.01, 0.05, 0.2];
+const LEAST_SPAN = 0.05;
+const GRADIENT_STEP = 0.025;
+const SCALE_COLOURS = 4; // --damage-0 ... --damage-3 in the style sheet
+
+/** The greatest loss of accuracy that the scale shows: from the baseline down to guessing. */
+function damageSpan(prediction) {
+  return prediction ? Math.max(LEAST_SPAN, prediction.baseline_accuracy - prediction.chance) : 1;
+}
+
+/** Place of a loss of accuracy on the scale, 0 to 1. */
+function damagePlace(damage, span) {
+  return clamp(Math.log1p(Math.max(0, damage) / DAMAGE_UNIT) / Math.log1p(span / DAMAGE_UNIT), 0, 1);
+}
+
+/** CSS colour at a place on the scale, mixed from theme-aware variables. */
+function damageColour(place) {
+  const steps = SCALE_COLOURS - 1;
+  const k = Math.min(steps - 1, Math.floor(place * steps));
+  const share = Math.round((place * steps - k) * 100);
+  return `color-mix(in oklab, var(--damage-${k}), var(--damage-${k + 1}) ${share}%)`;
+}
+
+/** Accuracy with only this layer pruned: straight lines between the measured points. */
+function accuracyAlone(points, baseline, sparsity) {
+  let [x0, y0] = [0, baseline];
+  for (const [x1, y1] of points) {
+    if (sparsity <= x1) return y0 + ((y1 - y0) * (sparsity - x0)) / (x1 - x0);
+    [x0, y0] = [x1, y1];
+  }
+  return y0;
+}
+
+/** Background of one column: its measured damage from bottom (dense) to its last measured level. */
+function damageGradient(points, prediction, span) {
+  const last = points[points.length - 1][0];
+  const stops = [];
+  for (let s = 0; s < last; s += GRADIENT_STEP) stops.push(s);
+  stops.push(last);
+  const baseline = prediction.baseline_accuracy;
+  const colours = stops.map((s) => {
+    const damage = baseline - accuracyAlone(points, baseline, s);
+    return `${damageColour(damagePlace(damage, span))} ${(100 * s).toFixed(1)}%`;
+  });
+  return `linear-gradient(to top, ${colours.join(", ")}, transparent ${(100 * last).toFixed(1)}%)`;
+}
+
+/** The legend: the scale as a bar with numbers, and the two hatches. */
+function buildLegend(state) {
+  const { data, text } = state;
+  const parts = [];
+  if (data.prediction) {
+    const span = damageSpan(data.prediction);
+    const bar = element("div", "scale-bar");
+    const stops = Array.from({ length: SCALE_COLOURS }, (_, k) => `var(--damage-${k})`);
+    bar.style.background = `linear-gradient(to right in oklab, ${stops.join(", ")})`;
+    const ticks = element("div", "scale-ticks");
+    for (const damage of [...DAMAGE_TICKS.filter((tick) => tick < span * 0.6), span]) {
+      const tick = element("span", "", {}, (100 * damage).toFixed(0));
+      tick.style.left = `${100 * damagePlace(damage, span)}%`;
+      ticks.append(tick);
+    }
+    parts.push(element("span", "scale-title", {}, text.legend), element("div", "scale", {}, bar, ticks));
+  }
+  const swatches = element("div", "swatches");
+  if (data.columns.some((column) => column.prunable && !column.points.length)) {
+    swatches.append(element("span", "swatch unmeasured"), text.legend_unmeasured);
+  }
+  if (data.columns.some((column) => column.reason)) {
+    swatches.append(element("span", "swatch locked"), text.legend_locked);
+  }
+  return element("div", "legend", {}, ...parts, swatches);
+}

@@ -1,0 +1,87 @@
+// The totals above the board. A predicted number never looks like a measured one: it has a dashed
+// frame, slanted digits, an approximation sign and the word in its label.
+
+const TILES = ["nonzero", "macs", "bytes", "compression", "speedup", "sparsity"];
+
+/** Build the tiles once; `paintTotals` fills them on every frame. */
+function buildTotals(state) {
+  const { text, data } = state;
+  state.tiles = {};
+  const totals = element("div", "totals", { role: "group" });
+  const addTile = (name, label, help) => {
+    const value = element("b");
+    const note = element("span", "note");
+    const tile = element("div", `tile ${name}`, { title: help }, element("span", "label", {}, label), value, note);
+    state.tiles[name] = { tile, value, note };
+    totals.append(tile);
+  };
+  addTile("predicted", data.prediction_label || text.predicted, text.predicted_help);
+  if (data.measured) addTile("measured", data.measured.label, text.measured_help);
+  for (const name of TILES) addTile(name, text[name], text[`${name}_help`]);
+  return totals;
+}
+
+function fillTile(state, name, value, note) {
+  setText(state.tiles[name].value, value);
+  setText(state.tiles[name].note, note);
+}
+
+/** Compute and show everything that follows the hand. */
+function paintTotals(state) {
+  const { data, values, text } = state;
+  const size = sizeOf(data, values);
+  fillTile(state, "nonzero", compact(size.nonzero),
+    fill(text.of, { share: percent(size.nonzero / data.num_params), total: compact(data.num_params) }));
+  fillTile(state, "macs", compact(size.macs),
+    fill(text.of, { share: percent(size.macs / Math.max(1, data.macs)), total: compact(data.macs) }));
+  fillTile(state, "bytes", inBytes(size.bytes),
+    fill(text.of, { share: percent(size.bytes / size.denseBytes), total: inBytes(size.denseBytes) }));
+  fillTile(state, "compression", `${threeDigits(size.compression)}\u00d7`,
+    fill(text.compression_units, { bytes: `${threeDigits(size.compressionBytes)}\u00d7` }));
+  fillTile(state, "speedup", `${threeDigits(size.speedup)}\u00d7`, text.speedup_units);
+  fillTile(state, "sparsity", percent(size.sparsityPrunable),
+    fill(text.sparsity_units, { all: percent(size.sparsityAll) }));
+  paintPrediction(state);
+  if (data.measured) paintMeasured(state);
+  state.size = size;
+}
+
+/** The predicted accuracy, and what is uncertain about it. */
+function paintPrediction(state) {
+  const { data, values, text } = state;
+  const prediction = predict(data, values);
+  state.prediction = prediction;
+  if (!prediction) {
+    fillTile(state, "predicted", "\u2013", text.no_prediction);
+    return;
+  }
+  const baseline = data.prediction.baseline_accuracy;
+  let note = fill(text.points_lost, {
+    points: signedPoints(prediction.accuracy - baseline),
+    baseline: percent(baseline),
+  });
+  if (prediction.extrapolated) note = fill(text.beyond, { count: prediction.extrapolated });
+  if (prediction.unmeasured) note = fill(text.best_case, { count: prediction.unmeasured });
+  fillTile(state, "predicted", `\u2248 ${percent(prediction.accuracy)}`, note);
+  const doubtful = prediction.unmeasured + prediction.extrapolated > 0;
+  state.tiles.predicted.tile.classList.toggle("doubtful", doubtful);
+}
+
+/** The measured accuracy, dimmed as soon as the plan is another one. */
+function paintMeasured(state) {
+  const { data, values, text } = state;
+  const measured = data.measured;
+  const same = sameValues(measured.values, values);
+  const interval = fill(text.measured_interval, {
+    low: (100 * measured.low).toFixed(1),
+    high: percent(measured.high),
+    samples: whole(measured.samples),
+  });
+  fillTile(state, "measured", percent(measured.accuracy), same ? interval : text.measured_other);
+  state.tiles.measured.tile.classList.toggle("stale", !same);
+}
+
+/** Whether two lists of values are the same plan. */
+function sameValues(one, other) {
+  return one.length === other.length && one.every((value, i) => value === other[i]);
+}
