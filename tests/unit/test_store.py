@@ -19,6 +19,7 @@ from workbench.store import DataRef, InterruptedJob, ModelRef, Store, files
 
 SAMPLE = ModelRef(name="Fashion ResNet-20", sample="fashion-resnet20")
 DATA = DataRef(name="Fashion-MNIST", sample="fashion-mnist")
+CURVES = {"model": "m", "data": "d", "settings": {"levels": [0.5]}, "points": [0.25, None]}
 PLAN = PruningPlan({"conv1": 1 / 3, "Schicht-é": 0.5}, seed=7)
 
 
@@ -62,22 +63,24 @@ def test_everything_saved_is_there_after_reopening(store: Store) -> None:
     store.save_plan(workspace, PLAN)
     store.save_settings(workspace, {"sensitivity": {"samples": 500}, "theme": "dark"})
     store.save_settings(workspace, {"theme": "light"})
-    store.save_curves(workspace, "0123456789abcdef")
+    key = store.save_curves(workspace, CURVES)
     store.close()
 
-    opened = Store(store.folder).open_workspace(workspace)
+    reopened = Store(store.folder)
+    opened = reopened.open_workspace(workspace)
 
     assert opened is not None
     assert (opened.model_ref, opened.data_ref, opened.plan) == (SAMPLE, DATA, PLAN)
     assert opened.settings == {"sensitivity": {"samples": 500}, "theme": "light"}
-    assert opened.curves == "0123456789abcdef"
+    assert opened.curves == key
+    assert reopened.load_curves(key) == CURVES
 
 
 def test_another_model_clears_plan_and_curves_the_same_one_does_not(store: Store) -> None:
     workspace = store.create_workspace()
     store.save_model_ref(workspace, SAMPLE)
     store.save_plan(workspace, PLAN)
-    store.save_curves(workspace, "k")
+    store.save_curves(workspace, CURVES)
 
     store.save_model_ref(workspace, SAMPLE)
     assert store.open_workspace(workspace).plan == PLAN
@@ -94,6 +97,20 @@ def test_an_unknown_address_opens_nothing_and_saves_nothing(store: Store, name: 
         store.save_plan(name, PLAN)
     with pytest.raises(StorageError, match=r"This address names no workspace here\."):
         add(store, name)
+
+
+def test_curves_of_other_settings_are_kept_apart_and_better_ones_replace(store: Store) -> None:
+    workspace = store.create_workspace()
+    first = store.save_curves(workspace, CURVES)
+    other = store.save_curves(workspace, {**CURVES, "settings": {"levels": [0.9]}})
+    assert first != other
+    assert store.open_workspace(workspace).curves == other
+    whole = {**CURVES, "points": [0.25, 0.5]}
+    assert store.save_curves(workspace, whole) == first
+    assert store.load_curves(first) == whole
+    (store.curves_folder / f"{first}.json").write_text("{torn")
+    assert store.load_curves(first) is None
+    assert store.load_curves("0" * 16) is None
 
 
 def test_workspaces_never_see_each_others_runs(store: Store) -> None:
@@ -370,8 +387,10 @@ def test_a_job_of_a_server_that_ended_is_told_once(store: Store) -> None:
     assert store.jobs.mark_interrupted() == 0  # both servers live
     assert store.jobs.take_interrupted(workspace) == ()
     server.communicate("")
+    assert len(list((store.folder / "servers").iterdir())) == 2
 
-    assert store.jobs.mark_interrupted() == 1
+    store.sweep()
+    assert len(list((store.folder / "servers").iterdir())) == 1
     assert store.jobs.take_interrupted(store.create_workspace()) == ()
     (told,) = store.jobs.take_interrupted(workspace)
     assert (told.kind, told.title) == ("finetune", "Fine-tune ✂")

@@ -50,14 +50,15 @@ class JobLedger:
             session.execute(delete(JobRow).filter_by(id=job_id))
 
     def mark_interrupted(self) -> int:
-        """Mark the jobs whose server is gone; call it when a server starts.
+        """Mark the jobs whose server is gone, and clear the locks that such servers left.
 
         Returns:
-            How many there were.
+            How many jobs were marked.
         """
         with self._database.write() as session:
             rows = session.scalars(select(JobRow).filter_by(interrupted=False)).all()
-            gone = {server for server in {row.server for row in rows} if not self._alive(server)}
+            servers = {row.server for row in rows} | {x.stem for x in self._folder.glob("*.lock")}
+            gone = {server for server in servers if not self._alive(server)}
             for row in rows:
                 row.interrupted = row.server in gone
             return sum(row.interrupted for row in rows)

@@ -84,7 +84,7 @@ class Workspace:
         data_ref: The data on the bench, or None before one is chosen.
         plan: The pruning plan, or None before there is one.
         settings: What the pages remember, by page or control; plain JSON.
-        curves: Key of the sensitivity curves in use, or empty.
+        curves: Key of the sensitivity curves in use (see ``Store.load_curves``), or empty.
     """
 
     id: str

@@ -1,6 +1,7 @@
 """The store: everything that must survive a reload, a restart and a closed laptop."""
 
 import contextlib
+import json
 import re
 import secrets
 import time
@@ -13,9 +14,9 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from workbench.errors import StorageError
-from workbench.plan import PruningPlan
+from workbench.plan import PruningPlan, digest_of_json
 from workbench.store.database import Database
-from workbench.store.files import make_folder
+from workbench.store.files import make_folder, write_file
 from workbench.store.ledger import JobLedger
 from workbench.store.records import DataRef, ModelRef, StoredRun, Workspace
 from workbench.store.tables import FileUseRow, RunRow, WorkspaceRow
@@ -136,10 +137,34 @@ class Store:
             row = _row(session, workspace_id)
             row.settings = {**row.settings, **settings}
 
-    def save_curves(self, workspace_id: str, key: str) -> None:
-        """Keep the key of the sensitivity curves in use."""
+    def save_curves(self, workspace_id: str, curves: Mapping[str, object]) -> str:
+        """Keep sensitivity curves and put them on the bench.
+
+        Args:
+            workspace_id: The workspace.
+            curves: ``SensitivityCurves.to_dict()``; later ones of the same model, data and
+                settings replace them.
+
+        Returns:
+            Their key, as in ``Workspace.curves``.
+        """
+        key = digest_of_json({name: curves[name] for name in ("model", "data", "settings")})
+        text = json.dumps(dict(curves), separators=(",", ":")).encode()
+        write_file(self._curves_path(key), lambda file: file.write(text))
         with self._database.write() as session:
             _row(session, workspace_id).curves = key
+        return key
+
+    def load_curves(self, key: str) -> dict[str, object] | None:
+        """Curves as saved, or None where they are no longer there: measured points stay cached."""
+        try:
+            curves = json.loads(self._curves_path(_checked(key)).read_bytes())
+        except (OSError, ValueError):
+            return None
+        return curves if isinstance(curves, dict) else None
+
+    def _curves_path(self, key: str) -> Path:
+        return self.curves_folder / f"{key}.json"
 
     # Runs
 
@@ -258,7 +283,12 @@ class Store:
         return load_data(self.folder / "data", _checked(digest), name)
 
     def sweep(self) -> None:
-        """Delete files of the day before that nothing refers to; call it when a server starts."""
+        """Tidy up behind servers that ended; call it when one starts.
+
+        Their jobs are marked as interrupted, and files older than a day that nothing refers to
+        are deleted.
+        """
+        self.jobs.mark_interrupted()
         oldest = time.time() - _ABANDONED_SECONDS
         with self._database.write() as session:
             for folder, suffix in _SUFFIXES.items():
