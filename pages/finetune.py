@@ -5,4 +5,4 @@ import streamlit as st
 from workbench.ui.i18n import _
 
 st.title(_("Prune and fine-tune"))
-st.write(_("Pruning follows the plan; fine-tuning then trains what is left while pruned weights stay zero."))
+st.write(_("Pruning follows the plan; fine-tuning then trains the weights that are left."))

@@ -1,8 +1,17 @@
-"""The model on the bench and where its weights lie."""
+"""The model on the bench: its size, its accuracy and where its weights lie."""
 
 import streamlit as st
 
+from workbench.ui import model_panels
 from workbench.ui.i18n import _
+from workbench.ui.warm import when_warm
 
 st.title(_("Model"))
-st.write(_("The model on the bench, its size and its accuracy."))
+model_panels.show_overview()
+st.divider()
+left, right = st.columns(2, gap="large")
+with left:
+    when_warm(model_panels.choose_model, 300)
+with right:
+    when_warm(model_panels.choose_data, 200)
+    when_warm(model_panels.choose_device, 80)

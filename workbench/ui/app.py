@@ -12,15 +12,16 @@ if str(ROOT) not in sys.path and (ROOT / "pyproject.toml").is_file():
 import streamlit as st  # noqa: E402
 
 from workbench.ui import errors, navigation, session, sidebar, warm  # noqa: E402
+from workbench.ui.i18n import _  # noqa: E402
 
 st.set_page_config(
-    page_title="Pruning workbench", page_icon=str(HERE / "static" / "icon.png"), layout="wide"
+    page_title=_("Pruning workbench"), page_icon=str(HERE / "static" / "icon.png"), layout="wide"
 )
 st.html(HERE / "static" / "page.css")
 warm.warm_up()
 page = st.navigation(navigation.pages())
 with errors.guard():
-    errors.show_errors_of_callbacks()
     session.open_workspace()
+    errors.show_notices()
     sidebar.show()
     page.run()

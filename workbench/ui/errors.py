@@ -15,7 +15,7 @@ from workbench.ui.i18n import _
 
 P = ParamSpec("P")
 _log = logging.getLogger("workbench.ui")
-_PENDING = "_errors_of_callbacks"
+_NOTICES = "_notices"
 
 
 def plain(text: str) -> str:
@@ -29,13 +29,14 @@ def show_error(error: WorkbenchError) -> None:
     st.error(f"**{plain(error.message)}**{hint}", icon=":material/error:")
 
 
-def show_fault(error: Exception) -> None:
-    """Show one friendly box with a number; the traceback goes to the server's log under it."""
+def fault_of(error: Exception) -> WorkbenchError:
+    """What a person is told about a fault of ours; the traceback goes to the server's log."""
     number = secrets.token_hex(3)
     _log.error("Fault %s", number, exc_info=error)
-    headline = _("Something went wrong on our side (fault {number}).").format(number=number)
-    hint = _("Nothing you made is lost. Reload the page; the server's log tells more.")
-    st.error(f"**{headline}**\n\n{hint}", icon=":material/bug_report:")
+    return WorkbenchError(
+        _("Something went wrong on our side (fault {number}).").format(number=number),
+        _("Nothing you made is lost. Reload the page; the server's log tells more."),
+    )
 
 
 @contextmanager
@@ -46,7 +47,7 @@ def guard() -> Iterator[None]:
     except WorkbenchError as error:
         show_error(error)
     except Exception as error:
-        show_fault(error)
+        show_error(fault_of(error))
 
 
 def guarded(body: Callable[P, None]) -> Callable[P, None]:
@@ -61,25 +62,33 @@ def guarded(body: Callable[P, None]) -> Callable[P, None]:
 
 
 def callback(action: Callable[P, None]) -> Callable[P, None]:
-    """Guard a widget's callback; what it raises is shown at the top of the page drawn next."""
+    """Guard a widget's callback; what it raises stands above the page until the next one."""
 
     @wraps(action)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        st.session_state.pop(_NOTICES, None)
         try:
             action(*args, **kwargs)
+        except WorkbenchError as error:
+            notify(error)
         except Exception as error:
-            st.session_state[_PENDING] = error
+            notify(fault_of(error))
 
     return run
 
 
-def show_errors_of_callbacks() -> None:
-    """Show, once, what the callback before this run raised."""
-    error = st.session_state.pop(_PENDING, None)
-    if isinstance(error, WorkbenchError):
+def notify(error: WorkbenchError) -> None:
+    """Keep a refusal above the page until it is dismissed or the next action succeeds."""
+    st.session_state.setdefault(_NOTICES, []).append(error)
+
+
+def show_notices() -> None:
+    """Show what was refused before this run."""
+    notices: list[WorkbenchError] = st.session_state.get(_NOTICES, [])
+    for error in notices:
         show_error(error)
-    elif error is not None:
-        show_fault(error)
+    if notices:
+        st.button(_("Dismiss"), icon=":material/close:", on_click=notices.clear, key="dismiss")
 
 
 def fragment(body: Callable[[], None], *, run_every: float | None = None) -> None:

@@ -1,0 +1,42 @@
+"""From the references a workspace keeps back to models and data, in any process, on any day."""
+
+from workbench.architectures import ARCHITECTURES
+from workbench.data import Data
+from workbench.errors import StorageError
+from workbench.loading import load_data, load_model
+from workbench.model import Model
+from workbench.store import DataRef, ModelRef, Store
+
+
+def reopen_model(ref: ModelRef, store: Store) -> Model:
+    """The model that a reference points to, in eval mode.
+
+    Raises:
+        LoadError: If a sample or factory is no longer there.
+        StorageError: If an upload is missing, damaged or of an unknown architecture.
+    """
+    if not ref.tensors:
+        return load_model(ref.sample or ref.factory, name=ref.name, allow_factory=bool(ref.factory))
+    family = ARCHITECTURES.get(ref.architecture)
+    if family is None:
+        raise StorageError(
+            f"{ref.name} was saved as architecture {ref.architecture!r}, which is not known here.",
+            "Upload the model again.",
+        )
+    module = family.build(**ref.arguments)
+    module.load_state_dict(store.load_tensors(ref.tensors))
+    shape = ref.input_shape or family.input_shape(ref.arguments)
+    num_classes = ref.arguments.get("num_classes", 0)
+    return Model(
+        ref.name, module.eval(), shape, int(str(num_classes)), ref.architecture, ref.arguments
+    )
+
+
+def reopen_data(ref: DataRef, store: Store) -> Data:
+    """The data that a reference points to.
+
+    Raises:
+        DataError: If a sample is no longer there.
+        StorageError: If an upload is missing or damaged.
+    """
+    return load_data(ref.sample) if ref.sample else store.load_data(ref.digest, ref.name)

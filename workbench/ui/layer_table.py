@@ -1,0 +1,65 @@
+"""The table of layers."""
+
+import pandas as pd
+import streamlit as st
+
+from workbench.layers import Inspection, LayerInfo
+from workbench.ui.i18n import _
+from workbench.ui.theme import shape
+from workbench.ui.words import explain
+
+
+def layer_frame(inspection: Inspection) -> pd.DataFrame:
+    """One row per layer: what it is, what it holds, what it costs, whether it can be pruned."""
+    total = max(1, inspection.num_params)
+    return pd.DataFrame(
+        {
+            "layer": [layer.layer_name for layer in inspection.layers],
+            "type": [layer.type for layer in inspection.layers],
+            "shape": [shape(layer.shape) for layer in inspection.layers],
+            "params": [layer.num_params for layer in inspection.layers],
+            "share": [100 * layer.num_params / total for layer in inspection.layers],
+            "macs": [layer.macs for layer in inspection.layers],
+            "zeros": [layer.num_zeros for layer in inspection.layers],
+            "prunable": [_prunable(layer) for layer in inspection.layers],
+        }
+    )
+
+
+def _prunable(layer: LayerInfo) -> str:
+    """Whether a layer can be pruned, in words."""
+    if not layer.prunable:
+        return _("No: {reason}").format(reason=layer.reason[:1].lower() + layer.reason[1:])
+    return _("Yes; protected unless you ask") if layer.protected else _("Yes")
+
+
+def show_layer_table(inspection: Inspection) -> None:
+    """Draw the table; it can be sorted, searched and downloaded."""
+    frame = layer_frame(inspection)
+    column = st.column_config
+    st.dataframe(
+        frame,
+        hide_index=True,
+        height=min(36 * (len(frame) + 1) + 3, 620),
+        alt=_("Table of {count} layers with type, shape, size and work.").format(count=len(frame)),
+        column_config={
+            "layer": column.TextColumn(_("Layer"), pinned=True, width="medium"),
+            "type": column.TextColumn(_("Type"), width="small"),
+            "shape": column.TextColumn(_("Shape"), width="small"),
+            "params": column.NumberColumn(
+                _("Parameters"), format="localized", help=explain("parameters"), width="small"
+            ),
+            "share": column.ProgressColumn(
+                _("Share of parameters"), format="%.1f %%", min_value=0,
+                max_value=max(1.0, float(frame["share"].max())), help=explain("share"),
+                color="#7f93ad",
+            ),
+            "macs": column.NumberColumn(
+                _("MACs"), format="localized", help=explain("MACs"), width="small"
+            ),
+            "zeros": column.NumberColumn(
+                _("Zeros"), format="localized", help=explain("zeros"), width="small"
+            ),
+            "prunable": column.TextColumn(_("Can be pruned"), width="large"),
+        },
+    )  # fmt: skip
