@@ -1,10 +1,11 @@
 """From named tensors to a network: which family, with which arguments, and whether all fits."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from workbench.architectures import ARCHITECTURES, Architecture
 from workbench.errors import LoadError
@@ -97,16 +98,29 @@ def _expected_names(tensors: Mapping[str, Tensor], family: Architecture) -> set[
     try:
         arguments = family.infer(tensors)
         _check_depth(arguments)
-        with torch.device("meta"):
-            return set(family.build(**arguments).state_dict())
+        return set(_build(family, arguments).state_dict())
     except Exception:
-        return set(_default(family).state_dict())
+        return set(_build(family, {}).state_dict())
 
 
-def _default(family: Architecture) -> nn.Module:
-    """The family's network with default arguments, without data."""
-    with torch.device("meta"):
-        return family.build()
+class _NoInitialisation(TorchFunctionMode):
+    """Leaves out random initialisation, which a network without data has no use for."""
+
+    def __torch_function__(
+        self, func: Callable[..., object], types: object, args: tuple[object, ...] = (),
+        kwargs: Mapping[str, object] | None = None,
+    ) -> object:  # fmt: skip
+        """Return the tensor that a random initialiser was to fill; run everything else."""
+        named = dict(kwargs or {})
+        if func.__name__ in ("normal_", "uniform_", "kaiming_uniform_", "xavier_uniform_"):
+            return named["tensor"] if "tensor" in named else args[0]
+        return func(*args, **named)
+
+
+def _build(family: Architecture, arguments: Mapping[str, object]) -> nn.Module:
+    """The family's network without data: shapes only, however large they claim to be."""
+    with torch.device("meta"), _NoInitialisation():
+        return family.build(**arguments)
 
 
 def _arguments(
@@ -140,8 +154,7 @@ def _arguments(
 
 def _skeleton(name: str, family: Architecture, arguments: Mapping[str, object]) -> nn.Module:
     try:
-        with torch.device("meta"):
-            return family.build(**arguments)
+        return _build(family, arguments)
     except Exception:
         raise LoadError(
             f"The sizes of the tensors in {name} do not add up to {_titled(family)}.",
@@ -164,7 +177,7 @@ def _check_ranks(name: str, tensors: Mapping[str, Tensor], family: Architecture)
     Raises:
         LoadError: Naming the first such tensor.
     """
-    expected = _default(family).state_dict()
+    expected = _build(family, {}).state_dict()
     for key, tensor in tensors.items():
         shape = tuple(tensor.shape)
         if 0 in shape:

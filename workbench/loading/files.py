@@ -4,6 +4,7 @@ import io
 import os
 import stat
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 from workbench.errors import DataError, LoadError
@@ -12,7 +13,7 @@ from workbench.loading.wording import listed, nearest, shown, sized
 
 Refusal = type[LoadError] | type[DataError]
 AGAIN = "Copy or download the file again and check that its size agrees with the original's."
-_END_OF_ZIP = 22
+_ZIP_ENTRY, _ZIP_END, _END_BYTES = b"PK\x01\x02", b"PK\x05\x06", 22
 
 
 def read_file(path: Path, openable: tuple[str, ...], limit: int, refusal: Refusal,
@@ -38,9 +39,9 @@ def read_file(path: Path, openable: tuple[str, ...], limit: int, refusal: Refusa
             raise refusal(f"{name} is not an ordinary file.", "Choose a file.")
         check_size(name, status.st_size, limit, refusal)
         with path.open("rb") as file:
-            head = file.read(HEAD_BYTES)
-            kind = check_kind(name, head, openable, refusal, advice)
-            return head + file.read(limit), kind
+            kind = check_kind(name, file.read(HEAD_BYTES), openable, refusal, advice)
+            file.seek(0)
+            return file.read(status.st_size), kind
     except (OSError, ValueError, MemoryError) as fault:
         raise _unreadable(path, fault, refusal) from None
 
@@ -79,40 +80,39 @@ def open_zip(name: str, data: bytes, most_members: int, most_bytes: int,
         LoadError | DataError: If the archive is damaged, encrypted, has too many members, or
             says that it unpacks to more than ``most_bytes``.
     """
+    if data.count(_ZIP_ENTRY) > 2 * most_members:
+        raise _too_many(name, data.count(_ZIP_ENTRY), most_members, refusal)
     try:
         archive = zipfile.ZipFile(io.BytesIO(data))
-        members = archive.infolist()
     except Exception:
         raise refusal(
             f"{name} is cut short or damaged: its table of contents is missing.", AGAIN
         ) from None
-    if data[-_END_OF_ZIP:][:4] != b"PK\x05\x06":
-        raise refusal(f"{name} has something behind the end of its zip archive.", AGAIN)
+    members = archive.infolist()
     if len(members) > most_members:
-        raise refusal(
-            f"{name} holds {len(members):,} files; up to {most_members:,} are read.",
-            "Choose a file with fewer parts.",
-        )
-    names = [member.filename for member in members]
-    twice = (
-        sorted({member for member in names if names.count(member) > 1})
-        if len(set(names)) < len(names)
-        else []
-    )
+        raise _too_many(name, len(members), most_members, refusal)
+    if data[-_END_BYTES:][:4] != _ZIP_END:
+        raise refusal(f"{name} goes on behind the end of its zip archive.", AGAIN)
+    counts = Counter(member.filename for member in members)
+    twice = [filename for filename, count in counts.items() if count > 1]
     if twice:
-        raise refusal(f"{name} holds {listed(twice)} twice.", "Save it again.")
+        raise refusal(f"{name} holds {listed(twice)} more than once.", "Save it again.")
     if any(member.flag_bits & 1 for member in members):
-        raise refusal(
-            f"{name} is encrypted.", "Unpack it with its password and open what is inside."
-        )
+        raise refusal(f"{name} is encrypted.", "Unpack it with its password and save it again.")
     total = sum(member.file_size for member in members)
     if total > most_bytes:
         raise refusal(
             f"{name} has {sized(len(data))} and would unpack to {sized(total)}; "
             f"up to {sized(most_bytes)} are unpacked.",
-            "It may be a zip bomb: open it only if you know where it comes from, unpacked.",
+            "It looks like a zip bomb: ask for the file from a source that you trust.",
         )
     return archive
+
+
+def _too_many(name: str, count: int, most: int, refusal: Refusal) -> LoadError | DataError:
+    return refusal(
+        f"{name} holds {count:,} files; up to {most:,} are read.", "Choose a file with fewer parts."
+    )
 
 
 def _unreadable(path: Path, fault: Exception, refusal: Refusal) -> LoadError | DataError:

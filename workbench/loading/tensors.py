@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 import safetensors.torch
+import torch
 from torch import Tensor
 
 from workbench.errors import LoadError
@@ -40,42 +42,57 @@ def read_tensors(name: str, data: bytes, kind: Kind) -> tuple[dict[str, Tensor],
         read = read_archive if kind.name == "zip" else read_legacy
         tensors, notes = state_dict_in(name, read(name, data))
     _check_bounds(name, tensors)
-    return tensors, notes
+    return _apply_masks(tensors, notes), notes
 
 
 def read_record(data: bytes, kind: Kind) -> Mapping[str, object]:
     """The training record in the header of a .safetensors file; empty where there is none."""
     if kind.name != "safetensors":
         return {}
-    length = int.from_bytes(data[:8], "little")
     try:
-        record = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["training"])
+        record = json.loads(_header(data)["__metadata__"]["training"])
     except (ValueError, KeyError, TypeError, RecursionError):
         return {}
     return record if isinstance(record, dict) else {}
 
 
-def _read_safetensors(name: str, data: bytes) -> dict[str, Tensor]:
+def _header(data: bytes) -> Any:
+    """The JSON header of a .safetensors file, unchecked."""
     length = int.from_bytes(data[:8], "little")
-    if length > min(len(data) - 8, limits.MAX_HEADER_BYTES):
+    return json.loads(data[8 : 8 + min(length, limits.MAX_HEADER_BYTES)])
+
+
+def _read_safetensors(name: str, data: bytes) -> dict[str, Tensor]:
+    """Read a .safetensors file after comparing its length with what its header says."""
+    length = int.from_bytes(data[:8], "little")
+    if length > limits.MAX_HEADER_BYTES:
         raise LoadError(
-            f"{name} is cut short or damaged: its header should have {sized(length)}, "
-            f"the file has {sized(len(data))}.",
+            f"The header of {name} claims {sized(length)}; "
+            f"up to {sized(limits.MAX_HEADER_BYTES)} are read.",
             AGAIN,
         )
+    _check_length(name, 8 + length, len(data))
+    try:
+        entries = [value for key, value in _header(data).items() if key != "__metadata__"]
+        end = 8 + length + max((int(entry["data_offsets"][1]) for entry in entries), default=0)
+    except Exception:
+        raise LoadError(f"{name} is damaged: its header is not readable.", AGAIN) from None
+    _check_length(name, end, len(data))
     try:
         tensors: dict[str, Tensor] = safetensors.torch.load(data)
-    except Exception as fault:
+    except Exception:
         raise LoadError(
-            f"{name} is cut short or damaged: {shown(_reason(fault), 100)}.", AGAIN
+            f"{name} is damaged: its header does not describe its contents.", AGAIN
         ) from None
     return tensors
 
 
-def _reason(fault: Exception) -> str:
-    """The parser's own words, without its class names."""
-    text = str(fault).strip("'\"").rstrip(".")
-    return text.rpartition("deserializing header: ")[2] or type(fault).__name__
+def _check_length(name: str, least: int, length: int) -> None:
+    if least > length:
+        raise LoadError(
+            f"{name} is cut short: it should have at least {least:,} bytes and has {length:,}.",
+            AGAIN,
+        )
 
 
 def _check_bounds(name: str, tensors: Mapping[str, Tensor]) -> None:
@@ -93,3 +110,21 @@ def _check_bounds(name: str, tensors: Mapping[str, Tensor]) -> None:
             f"up to {sized(limits.MAX_MODEL_BYTES)} are read.",
             "Choose a smaller network.",
         )
+
+
+def _apply_masks(tensors: dict[str, Tensor], notes: list[str]) -> dict[str, Tensor]:
+    """Join the pairs ``weight_orig`` and ``weight_mask`` that torch.nn.utils.prune leaves."""
+    for key in [key for key in tensors if key.endswith("_orig")]:
+        stem = key.removesuffix("_orig")
+        mask = tensors.get(f"{stem}_mask")
+        if mask is None or stem in tensors or not _joinable(tensors[key], mask):
+            continue
+        tensors[stem] = torch.where(mask != 0, tensors.pop(key), 0.0)
+        del tensors[f"{stem}_mask"]
+        notes.append(f"Applied the pruning mask of {shown(stem)!r}.")
+    return tensors
+
+
+def _joinable(weight: Tensor, mask: Tensor) -> bool:
+    plain = all(t.layout == torch.strided and t.device.type == "cpu" for t in (weight, mask))
+    return plain and weight.is_floating_point() and weight.shape == mask.shape
