@@ -11,7 +11,6 @@ from typing import Any
 
 from workbench.curve_cache import JsonLinesCache
 from workbench.device import choose_device
-from workbench.metrics import measure
 from workbench.progress import Report, ShouldStop
 from workbench.reopen import reopen_data, reopen_model
 from workbench.sensitivity import SensitivitySettings, measure_sensitivity

@@ -193,4 +193,5 @@ def _load_tasks(folder: Path) -> Mapping[str, Task]:
 
 
 if __name__ == "__main__":
+    sys.path.append(str(Path.cwd()))  # last: a factory of the command line may lie here
     serve(partial(_load_tasks, Path(sys.argv[1])))

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sqlalchemy import event
 
 from workbench.data import Data
 from workbench.errors import StorageError
@@ -264,6 +265,18 @@ def test_a_really_full_file_system_is_refused(tmp_path: Path) -> None:
     )
     assert done.stdout.startswith("The disk is full: w could not be saved in ")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_database_that_finds_no_space_keeps_what_it_had(store: Store) -> None:
+    workspace = store.create_workspace()
+    store.save_settings(workspace, {"kept": 1})
+    store.close()
+    event.listen(  # SQLite's own way to run into a full disk
+        store._database._engine, "connect", lambda c, _: c.execute("PRAGMA max_page_count=24")
+    )
+    with pytest.raises(StorageError, match=r"The disk is full: .*workbench\.db could not be saved"):
+        store.save_settings(workspace, {"large": "x" * 200_000})
+    assert store.open_workspace(workspace).settings == {"kept": 1}
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")

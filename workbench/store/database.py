@@ -102,6 +102,11 @@ class Database:
                 f"{self.path} cannot be written: {reason}.",
                 "Make the folder writable, or start the workbench with another data folder.",
             )
+        if "i/o error" in lower:
+            return StorageError(
+                f"{self.path} cannot be read or written: {reason}.",
+                "Check that the disk is there and has space, then try again.",
+            )
         if "locked" in lower:
             return StorageError(
                 f"{self.path} was busy for {_BUSY_SECONDS:.0f} seconds.",
