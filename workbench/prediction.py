@@ -20,18 +20,28 @@ class Scored(Protocol):
     """Anything with a measured accuracy and loss, such as the baseline of sensitivity curves."""
 
     @property
-    def accuracy(self) -> float: ...
+    def accuracy(self) -> float:
+        """Fraction of images classified correctly."""
+        ...
+
     @property
-    def loss(self) -> float: ...
+    def loss(self) -> float:
+        """Mean cross-entropy per image."""
+        ...
 
 
 class MeasuredPoint(Scored, Protocol):
     """One point of a sensitivity curve: one group cut to one level, the rest dense."""
 
     @property
-    def group(self) -> str: ...
+    def group(self) -> str:
+        """The group that was cut."""
+        ...
+
     @property
-    def level(self) -> float: ...
+    def level(self) -> float:
+        """Its sparsity."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -254,6 +264,5 @@ def _monotone_slopes(xs: Sequence[float], ys: Sequence[float]) -> tuple[float, .
 
 
 def _end_slope(near: float, far: float, secant: float, next_secant: float) -> float:
-    """Three-point slope at an end, kept between 0 and three secants so that it stays monotone."""
-    slope = ((2 * near + far) * secant - near * next_secant) / (near + far)
-    return min(max(0.0, slope), 3 * secant)
+    """Three-point slope at an end, at least 0; it never exceeds two secants, so all stays monotone."""
+    return max(0.0, ((2 * near + far) * secant - near * next_secant) / (near + far))

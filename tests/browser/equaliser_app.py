@@ -101,7 +101,7 @@ def plan_page() -> None:
     inspection, board = make(*state.case)
     free = [name for name in board.names if name not in board.locked]
     st.title("Plan")
-    half = {name: 0.5 for name in free}
+    half = dict.fromkeys(free, 0.5)
     wave = {name: 0.2 + 0.1234567890123 * (1 + math.sin(i / 3)) * 2 for i, name in enumerate(free)}
     columns = st.columns(6)
     columns[0].button("Uniform 50 %", on_click=push, args=(half,))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from workbench.plan import digest_of_json
 from workbench.prediction import Predictor, fit_predictor
 from workbench.ui import theme
-from workbench.ui.equaliser.text import prediction_label
+from workbench.ui.equaliser.text import prediction_basis
 from workbench.ui.i18n import _
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class Board:
         num_params: Parameters of the whole dense model.
         macs: Multiply-accumulates of the whole dense model for one input.
         predictor: Predicts accuracy, or None before anything was measured.
-        prediction_label: What the prediction stands for, naming the repair.
+        prediction_basis: The repair that the prediction counts on, in words.
         hidden: Reason to number of layers that cannot be pruned and are not drawn for space.
     """
 
@@ -90,7 +90,7 @@ class Board:
     num_params: int
     macs: int
     predictor: Predictor | None = None
-    prediction_label: str = ""
+    prediction_basis: str = ""
     hidden: Mapping[str, int] = field(default_factory=dict)
 
     @property
@@ -123,12 +123,12 @@ class Board:
         model = [[c.name, c.num_weights, c.macs] for c in self.columns]
         return {
             "model": digest_of_json([model, self.num_params, self.macs]),
-            "digest": digest_of_json([columns, dict(self.hidden), self.prediction_label]),
+            "digest": digest_of_json([columns, dict(self.hidden), self.prediction_basis]),
             "columns": columns,
             "num_params": self.num_params,
             "macs": self.macs,
             "prediction": self._prediction(),
-            "prediction_label": self.prediction_label,
+            "prediction_basis": self.prediction_basis,
             "hidden": [[reason, count] for reason, count in self.hidden.items()],
         }
 
@@ -167,8 +167,12 @@ def board_of(
         drawn = [layer for layer in drawn if layer.prunable]
     stages = stages_of([layer.layer_name for layer in drawn if layer.prunable])
     columns = []
+    stage = ""
     for layer in drawn:
-        stage = stages.get(layer.layer_name, "")
+        if layer.prunable:
+            stage = stages[layer.layer_name]
+        elif not layer.layer_name.startswith(f"{stage}."):
+            stage = ""
         columns.append(
             Column(
                 name=layer.layer_name,
@@ -185,9 +189,9 @@ def board_of(
     predictor = None
     if curves is not None and curves.baseline is not None and curves.points:
         predictor = fit_predictor(curves.baseline, curves.points, chance=1 / num_classes)
-    label = prediction_label(curves.settings.repair) if curves is not None else ""
+    basis = prediction_basis(curves.settings.repair) if curves is not None else ""
     return Board(
-        tuple(columns), inspection.num_params, inspection.macs, predictor, label, dict(hidden)
+        tuple(columns), inspection.num_params, inspection.macs, predictor, basis, dict(hidden)
     )
 
 

@@ -5,6 +5,8 @@ const MOST_NAMED_COLUMNS = 72; // beyond that names show only in the flag
 const ROOMY_PIXELS = 30; // columns at least this wide show their value in the thumb
 const LEAST_MASS_PIXELS = 3;
 const MASS_PIXELS = 24;
+const LEAST_NAME_PIXELS = 40;
+const MOST_NAME_PIXELS = 120;
 
 /** Build the board once per model, set of curves or language. */
 function buildBoard(state) {
@@ -100,6 +102,13 @@ function layOutBoard(state) {
   placeFlag(state);
 }
 
+/** Give the names the height that the longest needs, up to a limit. */
+function fitNames(state) {
+  const heights = state.columns.map((parts) => parts.name.firstChild.offsetHeight);
+  const longest = Math.max(LEAST_NAME_PIXELS, ...heights);
+  state.root.style.setProperty("--names", `${Math.min(MOST_NAME_PIXELS, longest + 2)}px`);
+}
+
 /** Draw one column's value. */
 function paintColumn(state, i) {
   const column = state.data.columns[i];
@@ -139,7 +148,7 @@ function showColumn(state, i) {
   }
   const column = state.data.columns[i];
   const value = column.prunable ? `  ${exactPercent(state.values[i])} %` : "";
-  setText(state.flag, column.name + value);
+  setText(state.flag, column.name + value + (column.reason && `  ${column.reason}`));
   placeFlag(state);
   paintDetail(state, i);
 }

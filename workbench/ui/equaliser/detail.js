@@ -27,11 +27,7 @@ function buildDetail(state) {
     "div", "detail-words", {}, element("div", "detail-head", {}, name, kind),
     element("div", "detail-value", {}, field, counts), cost,
   );
-  const side = element("div", "detail-side", {}, buildLegend(state));
-  for (const [reason, count] of data.hidden) {
-    side.append(element("p", "hidden-note", {}, fill(text.hidden, { count, reason })));
-  }
-  return element("div", "detail", {}, words, curve, side);
+  return element("div", "detail", {}, words, curve);
 }
 
 /** Fill the line for column i. */

@@ -5,6 +5,7 @@
 // {revision, values}; the page ignores edits of an older revision. Values that the hand did not touch are
 // sent back as they came, to the last bit.
 
+const CROWDS = [[MOST_NAMED_COLUMNS + 1, "dense"], [40, "close"], [13, "loose"], [0, "few"]];
 const STATES = new WeakMap(); // by mount point: lives as long as the component is on the page
 const HISTORIES = (globalThis.workbenchEqualiser ??= new Map()); // by key and model: survives page switches
 
@@ -75,17 +76,20 @@ function build(state) {
   state.observer?.disconnect();
   state.shown = null;
   root.style.setProperty("--height", `${data.height}px`);
-  root.style.setProperty("--count", data.columns.filter((column) => column.prunable).length);
-  root.dataset.many = data.columns.length > MOST_NAMED_COLUMNS;
+  const count = data.columns.filter((column) => column.prunable).length;
+  root.style.setProperty("--count", count);
+  root.dataset.crowd = CROWDS.find(([least]) => count >= least)[1];
   state.status = element("div", "status", { role: "status", "aria-live": "polite" });
   root.replaceChildren(
     buildTotals(state),
     buildTools(state),
     element("div", "stage-and-detail", {}, buildBoard(state), buildDetail(state)),
+    buildLegend(state),
     state.status,
   );
   listen(state);
   repaint(state);
+  fitNames(state);
   state.observer = new ResizeObserver(() => layOutBoard(state));
   state.observer.observe(state.tracks);
   layOutBoard(state);

@@ -1,8 +1,9 @@
 // The colour of damage: accuracy lost when only this layer is pruned, on a logarithmic scale, since
 // one point and five points differ more to a person than seventy and seventy-five.
 
-const DAMAGE_UNIT = 0.01; // one percentage point: below it the scale is nearly linear
+const DAMAGE_UNIT = 0.02; // two percentage points: below them the scale is nearly linear
 const DAMAGE_TICKS = [0, 0.01, 0.05, 0.2];
+const CROWDED = 0.7; // ticks above this share of the scale would touch its end
 const LEAST_SPAN = 0.05;
 const GRADIENT_STEP = 0.025;
 const SCALE_COLOURS = 4; // --damage-0 ... --damage-3 in the style sheet
@@ -49,7 +50,7 @@ function damageGradient(points, prediction, span) {
   return `linear-gradient(to top, ${colours.join(", ")}, transparent ${(100 * last).toFixed(1)}%)`;
 }
 
-/** The legend: the scale as a bar with numbers, and the two hatches. */
+/** The legend: the scale as a bar with numbers, the two hatches, and what is not drawn. */
 function buildLegend(state) {
   const { data, text } = state;
   const parts = [];
@@ -59,7 +60,7 @@ function buildLegend(state) {
     const stops = Array.from({ length: SCALE_COLOURS }, (_, k) => `var(--damage-${k})`);
     bar.style.background = `linear-gradient(to right in oklab, ${stops.join(", ")})`;
     const ticks = element("div", "scale-ticks");
-    for (const damage of [...DAMAGE_TICKS.filter((tick) => tick < span * 0.6), span]) {
+    for (const damage of [...DAMAGE_TICKS.filter((tick) => damagePlace(tick, span) < CROWDED), span]) {
       const tick = element("span", "", {}, (100 * damage).toFixed(0));
       tick.style.left = `${100 * damagePlace(damage, span)}%`;
       ticks.append(tick);
@@ -73,5 +74,8 @@ function buildLegend(state) {
   if (data.columns.some((column) => column.reason)) {
     swatches.append(element("span", "swatch locked"), text.legend_locked);
   }
-  return element("div", "legend", {}, ...parts, swatches);
+  const notes = data.hidden.map(([reason, count]) => (
+    element("p", "hidden-note", {}, fill(text.hidden, { count, reason }))
+  ));
+  return element("div", "legend", {}, ...parts, swatches, ...notes);
 }

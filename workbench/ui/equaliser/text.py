@@ -4,13 +4,13 @@ from workbench.ui.i18n import _
 from workbench.ui.words import explain
 
 
-def prediction_label(repair: str) -> str:
+def prediction_basis(repair: str) -> str:
     """What a prediction stands for, by the repair its curves were measured after."""
     if repair == "none":
-        return _("Predicted without repair")
+        return _("without repair")
     if repair == "bn":
-        return _("Predicted after BatchNorm re-estimation")
-    return _("Predicted after the curves' repair")
+        return _("after BatchNorm repair")
+    return _("after the curves' repair")
 
 
 def words() -> dict[str, str]:
@@ -20,14 +20,14 @@ def words() -> dict[str, str]:
 
 def _totals() -> dict[str, str]:
     return {
-        "predicted": _("Predicted"),
+        "predicted": _("Predicted accuracy"),
         "predicted_help": _(
             "An estimate, not a measurement: the measured damage of every layer, added up."
         ),
         "no_prediction": _("Measure the sensitivity first"),
-        "points_lost": _("{points} points from {baseline}"),
-        "best_case": _("at best: {count} cut layers are not measured"),
-        "beyond": _("a guess: {count} layers are cut further than measured"),
+        "points_lost": _("{points} points, {basis}"),
+        "best_case": _("at best: cut but not measured: {count}"),
+        "beyond": _("a guess: cut beyond the curves: {count}"),
         "measured_other": _("belongs to another plan"),
         "measured_interval": _("{low}–{high}, {samples} images"),
         "measured_help": _("Measured on images, with its 95 % interval."),
@@ -40,13 +40,13 @@ def _totals() -> dict[str, str]:
         "of": _("{share} of {total}"),
         "compression": _("Compression ratio"),
         "compression_help": explain("compression ratio"),
-        "compression_units": _("parameters · {bytes} bytes"),
+        "compression_units": _("in parameters; {bytes} in bytes"),
         "speedup": _("Theoretical speedup"),
         "speedup_help": explain("theoretical speedup"),
-        "speedup_units": _("MACs, not measured"),
+        "speedup_units": _("in MACs, not in time"),
         "sparsity": _("Sparsity"),
         "sparsity_help": explain("sparsity"),
-        "sparsity_units": _("prunable · {all} of all"),
+        "sparsity_units": _("of prunable weights; {all} of all"),
     }
 
 

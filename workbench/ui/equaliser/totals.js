@@ -15,7 +15,7 @@ function buildTotals(state) {
     state.tiles[name] = { tile, value, note };
     totals.append(tile);
   };
-  addTile("predicted", data.prediction_label || text.predicted, text.predicted_help);
+  addTile("predicted", text.predicted, text.predicted_help);
   if (data.measured) addTile("measured", data.measured.label, text.measured_help);
   for (const name of TILES) addTile(name, text[name], text[`${name}_help`]);
   return totals;
@@ -58,7 +58,7 @@ function paintPrediction(state) {
   const baseline = data.prediction.baseline_accuracy;
   let note = fill(text.points_lost, {
     points: signedPoints(prediction.accuracy - baseline),
-    baseline: percent(baseline),
+    basis: data.prediction_basis,
   });
   if (prediction.extrapolated) note = fill(text.beyond, { count: prediction.extrapolated });
   if (prediction.unmeasured) note = fill(text.best_case, { count: prediction.unmeasured });
