@@ -1,8 +1,13 @@
-"""Every layer: what it holds, what it costs and whether it can be pruned."""
+"""Every layer: where its weights lie, what it costs and whether it can be pruned."""
 
 import streamlit as st
 
+from workbench.ui import layer_table, weights_panels
 from workbench.ui.i18n import _
+from workbench.ui.warm import when_warm
 
 st.title(_("Layers"))
-st.write(_("Every layer of the model: what it holds, what it costs and whether it can be pruned."))
+when_warm(layer_table.show_summary, 40)
+when_warm(weights_panels.show_explorer, weights_panels.EXPLORER_HEIGHT)
+st.subheader(_("All layers"), anchor=False)
+when_warm(layer_table.show_layer_table, 400)

@@ -2,12 +2,14 @@
 
 import streamlit as st
 
-from workbench.ui import model_panels
+from workbench.ui import model_panels, weights_panels
 from workbench.ui.i18n import _
 from workbench.ui.warm import when_warm
 
 st.title(_("Model"))
 model_panels.show_overview()
+st.subheader(_("Where the weights lie"), anchor=False)
+when_warm(weights_panels.show_overview, weights_panels.OVERVIEW_HEIGHT)
 st.divider()
 left, right = st.columns(2, gap="large")
 with left:

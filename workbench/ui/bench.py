@@ -22,7 +22,7 @@ from workbench.store import DataRef, ModelRef, Store
 
 if TYPE_CHECKING:
     from workbench.data import Data
-    from workbench.distributions import LayerDistribution
+    from workbench.distributions import LayerDistribution, LayerHistogram
     from workbench.layers import Inspection
     from workbench.model import Model
 
@@ -87,7 +87,23 @@ def distributions(ref: ModelRef) -> tuple[LayerDistribution, ...]:
     """Where the weights of every layer lie."""
     from workbench.distributions import weight_distributions
 
-    return weight_distributions(model(ref))
+    return weight_distributions(model(ref), inspection(ref))
+
+
+@st.cache_resource(show_spinner=False, max_entries=256, hash_funcs=_BY_REFERENCE)
+def histogram(ref: ModelRef, layer_name: str) -> LayerHistogram:
+    """The signed histogram of one layer."""
+    from workbench.distributions import layer_histogram
+
+    return layer_histogram(model(ref), layer_name)
+
+
+@st.cache_data(show_spinner=False, max_entries=1024, hash_funcs=_BY_REFERENCE)
+def threshold(ref: ModelRef, layer_name: str, sparsity: float) -> float:
+    """Absolute weight at which a sparsity cuts one layer by magnitude."""
+    from workbench.distributions import threshold as exact_threshold
+
+    return exact_threshold(model(ref), layer_name, sparsity)
 
 
 @st.cache_resource(show_spinner=False)

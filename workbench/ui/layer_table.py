@@ -1,12 +1,19 @@
 """The table of layers."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import pandas as pd
 import streamlit as st
 
-from workbench.layers import Inspection, LayerInfo
+from workbench.ui import session
 from workbench.ui.i18n import _
-from workbench.ui.theme import shape
+from workbench.ui.theme import compact, percent, shape
 from workbench.ui.words import explain
+
+if TYPE_CHECKING:
+    from workbench.layers import Inspection, LayerInfo
 
 
 def layer_frame(inspection: Inspection) -> pd.DataFrame:
@@ -33,9 +40,25 @@ def _prunable(layer: LayerInfo) -> str:
     return _("Yes; protected unless you ask") if layer.protected else _("Yes")
 
 
-def show_layer_table(inspection: Inspection) -> None:
+def show_summary() -> None:
+    """One sentence: how many layers, and how much of the model can be pruned."""
+    inspection = session.inspection()
+    weights = sum(layer.num_weights for layer in inspection.prunable)
+    st.write(
+        _(
+            "{prunable} of {count} layers can be pruned; their weights are {share} of the "
+            "{params} parameters."
+        ).format(
+            prunable=len(inspection.prunable), count=len(inspection.layers),
+            share=percent(weights / max(1, inspection.num_params)),
+            params=compact(inspection.num_params),
+        )
+    )  # fmt: skip
+
+
+def show_layer_table() -> None:
     """Draw the table; it can be sorted, searched and downloaded."""
-    frame = layer_frame(inspection)
+    frame = layer_frame(session.inspection())
     column = st.column_config
     st.dataframe(
         frame,

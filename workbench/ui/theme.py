@@ -89,6 +89,11 @@ def percent(fraction: float, digits: int = 1) -> str:
     return f"{100 * fraction:.{digits}f} %"
 
 
+def plain_number(value: float) -> str:
+    """A number of any size with three digits and a true minus sign; a dash where there is none."""
+    return "–" if math.isnan(value) else f"{value:.3g}".replace("-", "−")
+
+
 def milliseconds(value: float) -> str:
     """A duration in milliseconds with three digits."""
     return f"{_three_digits(value)} ms"

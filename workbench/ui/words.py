@@ -39,6 +39,7 @@ def glossary() -> Mapping[str, str]:
             "a few large weights among many small ones."
         ),
         "spread": _("The standard deviation of the weights."),
+        "largest": _("The largest absolute weight."),
         "threshold": _("The absolute value below which weights are pruned."),
         "share": _("This layer's part of all parameters of the model."),
         "zeros": _("Weights of this layer that are zero already."),

@@ -1,6 +1,9 @@
 """Where the weights of a model lie: all layers in one picture, and one layer in full."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import plotly.graph_objects as go
@@ -11,50 +14,48 @@ from workbench.ui.theme import (
     INVISIBLE,
     KEPT,
     PRUNED,
-    compact,
     lay_out,
     percent,
     ramp,
     translucent,
 )
 
+if TYPE_CHECKING:
+    from workbench.distributions import LayerDistribution
+
 MAX_NAMED = 64
 _LEVELS = 255
+_HARDLY_ANY = 0.002
+_MAX_BINS = 50
 
 
 def weights_figure(
-    names: Sequence[str],
-    shares: np.ndarray,
-    log10_edges: np.ndarray,
+    layers: Sequence[LayerDistribution],
     *,
-    cuts: Sequence[float | None] = (),
-    details: Sequence[str] = (),
+    cuts: Sequence[float] = (),
     chosen: int | None = None,
     dark: bool = False,
-    height: int = 440,
+    height: int = 430,
 ) -> go.Figure:
     """Heat map of layer by absolute weight; readable from 4 to 160 layers.
 
     Args:
-        names: One per layer.
-        shares: Share of each layer's weights in each bin, ``(layers, bins)``.
-        log10_edges: Edges of the bins in log10 of the absolute weight, ``(bins + 1,)``.
-        cuts: Per layer the threshold below which its plan prunes, or None; may be empty.
-        details: Per layer a line for the hover box; may be empty.
+        layers: As from ``weight_distributions``: one column each.
+        cuts: Per layer the threshold up to which the plan prunes, 0 for none; may be empty.
         chosen: Index of the layer to mark.
         dark: Whether the page is in the dark theme.
         height: In pixels.
     """
-    count, low, high = len(names), float(log10_edges[0]), float(log10_edges[-1])
-    figure = go.Figure(_heat(shares, log10_edges, dark))
-    if any(cut is not None and cut > 0 for cut in cuts):
+    shares, edges = visible_shares(layers)
+    count, low, high = len(layers), float(edges[0]), float(edges[-1])
+    figure = go.Figure(_heat(shares, edges, dark))
+    if any(cuts):
         _add_cuts(figure, cuts, low)
     figure.add_bar(
         x=list(range(count)), base=[low] * count, y=[high - low] * count, width=1,
         marker={"color": INVISIBLE, "line_width": 0}, showlegend=False,
-        selected={"marker": {"color": translucent(HIGHLIGHT, 0.12)}},
-        unselected={"marker": {"color": INVISIBLE}},
-        customdata=list(zip(names, details or [""] * count, strict=True)),
+        selected={"marker": {"color": INVISIBLE}}, unselected={"marker": {"color": INVISIBLE}},
+        customdata=[[layer.layer_name, _hover(layer)] for layer in layers],
         hovertemplate="<b>%{customdata[0]}</b><br>%{customdata[1]}<extra></extra>",
     )  # fmt: skip
     if chosen is not None:
@@ -62,11 +63,33 @@ def weights_figure(
             type="rect", x0=chosen - 0.5, x1=chosen + 0.5, y0=low, y1=high,
             line={"color": HIGHLIGHT, "width": 2},
         )  # fmt: skip
-    lay_out(figure, height=height, x_title=_("Layer"), y_title=_("Absolute weight"), legend=True)
+    lay_out(figure, height=height, y_title=_("Absolute weight"), legend=True)
     figure.update_layout(barmode="overlay", bargap=0)
     figure.update_yaxes(range=[low, high], showgrid=False, fixedrange=True, **_powers(low, high))
-    figure.update_xaxes(range=[-0.5, count - 0.5], **_ticks(names))
+    figure.update_xaxes(range=[-0.5, count - 0.5], **_ticks([layer.layer_name for layer in layers]))
     return figure
+
+
+def visible_shares(layers: Sequence[LayerDistribution]) -> tuple[np.ndarray, np.ndarray]:
+    """Share of each layer's weights per bin, ``(layers, bins)``, and the edges, ``(bins + 1,)``.
+
+    The picture ends where next to nothing lies below; what does counts in the lowest bin.
+    """
+    edges = layers[0].log10_edges
+    shares = np.stack([layer.counts / max(1, layer.num_weights) for layer in layers])
+    below = shares.cumsum(axis=1).max(axis=0, initial=0.0)
+    first = int(np.searchsorted(below, _HARDLY_ANY))
+    first = max(0, min(first, shares.shape[1] - 1), len(edges) - 1 - _MAX_BINS)
+    folded = shares[:, first:].copy()
+    folded[:, 0] += shares[:, :first].sum(axis=1)
+    return folded, edges[first:]
+
+
+def _hover(layer: LayerDistribution) -> str:
+    """What the hover box says about a layer."""
+    return _("{count:,} weights, half of them below {median:.2g}").format(
+        count=layer.num_weights, median=layer.threshold(0.5)
+    )
 
 
 def _heat(shares: np.ndarray, log10_edges: np.ndarray, dark: bool) -> go.Heatmap:
@@ -79,7 +102,7 @@ def _heat(shares: np.ndarray, log10_edges: np.ndarray, dark: bool) -> go.Heatmap
         z=levels.T, x0=0, dx=1, y=centres, zmin=0, zmax=_LEVELS, colorscale=ramp(dark),
         hoverinfo="skip", showlegend=False,
         colorbar={
-            "title": {"text": _("Share of the<br>layer's weights"), "side": "top"},
+            "title": {"text": _("Share of<br>weights"), "side": "top"},
             "tickvals": [float(np.sqrt(mark)) * _LEVELS for mark in marks],
             "ticktext": [percent(mark * top, 0 if mark == 0 else 1) for mark in marks],
             "thickness": 12, "outlinewidth": 0, "len": 1, "y": 0.5,
@@ -87,9 +110,9 @@ def _heat(shares: np.ndarray, log10_edges: np.ndarray, dark: bool) -> go.Heatmap
     )  # fmt: skip
 
 
-def _add_cuts(figure: go.Figure, cuts: Sequence[float | None], low: float) -> None:
+def _add_cuts(figure: go.Figure, cuts: Sequence[float], low: float) -> None:
     """The line below which the plan prunes, and a tint over what it takes."""
-    heights = [np.log10(cut) if cut else np.nan for cut in cuts]
+    heights = [float(np.log10(cut)) if cut else np.nan for cut in cuts]
     figure.add_bar(
         x=list(range(len(cuts))), base=[low] * len(cuts),
         y=[max(0.0, height - low) if np.isfinite(height) else 0.0 for height in heights],
@@ -161,15 +184,3 @@ def split_bins(
     new_edges = np.unique(np.concatenate([edges, inside]))
     owners = np.searchsorted(edges, (new_edges[:-1] + new_edges[1:]) / 2) - 1
     return new_edges, counts[np.clip(owners, 0, len(counts) - 1)]
-
-
-def weights_alt(names: Sequence[str], medians: Sequence[float]) -> str:
-    """Alt text of the heat map: how many layers, and which lie highest and lowest."""
-    largest, smallest = int(np.argmax(medians)), int(np.argmin(medians))
-    return _(
-        "Heat map of the weights of {count} layers. The median absolute weight is largest in "
-        "{largest} ({high:.3g}) and smallest in {smallest} ({low:.3g})."
-    ).format(
-        count=compact(len(names)), largest=names[largest], high=medians[largest],
-        smallest=names[smallest], low=medians[smallest],
-    )  # fmt: skip
