@@ -18,6 +18,7 @@ from workbench.layers import inspect
 from workbench.model import Model, check_fit
 from workbench.progress import ShouldStop, never
 
+BATCH = 100
 Z_95 = 1.959963984540054
 
 
@@ -70,7 +71,8 @@ class Measurement:
         macs: Theoretical multiply-accumulates for one input: each layer's by its density.
         bytes: Stored size: each layer's weight dense or as bit mask and values, whichever is
             smaller; all else at 4 bytes a parameter.
-        latency_ms: Median time of one image through PyTorch, in milliseconds; None if not asked.
+        latency_ms: Median time of one image through PyTorch on one thread, in milliseconds; None
+            if not asked.
         latency_spread_ms: Distance between the quartiles of that time.
     """
 
@@ -129,12 +131,12 @@ def measure(
     )  # fmt: skip
     if not latency:
         return result
-    timed = measure_latency(module, model.input_shape, device=device)
+    timed = measure_latency(module, model.input_shape, threads=1, device=device)
     return replace(result, latency_ms=timed.median_ms, latency_spread_ms=timed.spread_ms)
 
 
 def score(
-    module: nn.Module, split: Split, *, batch_size: int = 500, device: torch.device | str = "cpu",
+    module: nn.Module, split: Split, *, batch_size: int = BATCH, device: torch.device | str = "cpu",
     should_stop: ShouldStop = never,
 ) -> Score:  # fmt: skip
     """Classify the images of a split in eval mode; the module stays as it is.
@@ -142,7 +144,7 @@ def score(
     Args:
         module: Takes ``(batch, channels, height, width)``, gives ``(batch, classes)``.
         split: Images and labels.
-        batch_size: Images in a pass.
+        batch_size: Images in a pass; small ones stay in the processor's cache.
         device: Where to run.
         should_stop: Asked before every pass but the first; True ends with what is there so far.
 

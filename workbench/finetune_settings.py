@@ -1,0 +1,111 @@
+"""The settings of fine-tuning."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from workbench.errors import SettingsError
+from workbench.names import suggest
+
+OPTIMIZERS: dict[str, str] = {
+    "sgd": "Stochastic gradient descent with Nesterov momentum.",
+    "adam": "Adam: a step size of its own for every weight.",
+    "adamw": "Adam with weight decay apart from the gradient.",
+}
+DEFAULT_LR = {"sgd": 0.05, "adam": 0.002, "adamw": 0.002}
+MAX_SEED = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class FineTuneSettings:
+    """How to train after pruning. The defaults suit the sample models.
+
+    Attributes:
+        optimizer: A name in ``OPTIMIZERS``.
+        lr: Highest learning rate, reached after a short warm-up and then lowered along a cosine;
+            None takes the optimiser's usual one.
+        epochs: Passes over the training images; 0 trains nothing.
+        seconds: Time to train for instead of ``epochs``; None goes by epochs. By time, results
+            depend on how busy the machine is.
+        batch_size: Images in a step.
+        momentum: Of ``sgd``; the others take no notice of it.
+        weight_decay: Pull of every weight towards zero.
+        shift: Pixels by which each training image is moved at random, up to so many each way.
+        flip: Whether half of the training images are mirrored left to right.
+        seed: Order of the images, shifts, flips and dropout.
+
+    Raises:
+        SettingsError: If a value is out of range.
+    """
+
+    optimizer: str = "sgd"
+    lr: float | None = None
+    epochs: int = 6
+    seconds: float | None = None
+    batch_size: int = 128
+    momentum: float = 0.9
+    weight_decay: float = 0.0005
+    shift: int = 1
+    flip: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.optimizer not in OPTIMIZERS:
+            raise SettingsError(
+                f"There is no optimizer {self.optimizer!r}.", suggest(self.optimizer, OPTIMIZERS)
+            )
+        if self.lr is not None:
+            _check("lr", self.lr, 1e-8, 10)
+        _check("epochs", self.epochs, 0, 10_000, whole=True)
+        if self.seconds is not None:
+            _check("seconds", self.seconds, 1, 604_800)
+        _check("batch_size", self.batch_size, 2, 8_192, whole=True)
+        _check("momentum", self.momentum, 0, 0.999)
+        _check("weight_decay", self.weight_decay, 0, 1)
+        _check("shift", self.shift, 0, 8, whole=True)
+        _check("seed", self.seed, 0, MAX_SEED, whole=True)
+        if not isinstance(self.flip, bool):
+            raise SettingsError(f"flip is {self.flip!r}.", "Choose true or false.")
+
+    @property
+    def highest_lr(self) -> float:
+        """The learning rate asked for, or the optimiser's usual one."""
+        return DEFAULT_LR[self.optimizer] if self.lr is None else self.lr
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON or YAML."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: object) -> "FineTuneSettings":
+        """Read settings back; what is missing takes its default.
+
+        Raises:
+            SettingsError: If a setting is unknown or its value out of range.
+        """
+        if not isinstance(values, Mapping):
+            raise SettingsError(
+                f"The fine-tuning settings are a {type(values).__name__}, not a mapping.",
+                "Write one 'name: value' per line.",
+            )
+        known = [field.name for field in fields(cls)]
+        for name in values:
+            if name not in known:
+                raise SettingsError(
+                    f"There is no fine-tuning setting {name!r}.", suggest(name, known)
+                )
+        return cls(**values)
+
+
+def _check(name: str, value: object, low: float, high: float, whole: bool = False) -> None:
+    """Refuse a number out of range.
+
+    Raises:
+        SettingsError: With the name, the value and the range.
+    """
+    kinds = int if whole else (int, float)
+    fits = isinstance(value, kinds) and not isinstance(value, bool)
+    if not fits or not low <= value <= high or not math.isfinite(value):  # type: ignore[operator, arg-type]
+        kind = "whole number" if whole else "number"
+        raise SettingsError(f"{name} is {value!r}.", f"Choose a {kind} from {low:g} to {high:,g}.")
