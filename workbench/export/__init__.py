@@ -2,8 +2,8 @@
 
 from workbench.export.check import check_folder, verify_export
 from workbench.export.exported import Exported, ExportedFile, FileCheck
-from workbench.export.exporting import export_model
-from workbench.export.folder import zip_export
+from workbench.export.exporting import export_file, export_model
+from workbench.export.folder import check_target, zip_export
 from workbench.export.formats import FORMATS, Format, get_formats
 from workbench.export.source import model_source
 
@@ -14,6 +14,8 @@ __all__ = [
     "FileCheck",
     "Format",
     "check_folder",
+    "check_target",
+    "export_file",
     "export_model",
     "get_formats",
     "model_source",

@@ -1,6 +1,7 @@
 """Export a model: write every format, run the files afresh, compare, report, move into place."""
 
 import json
+import tempfile
 import time
 import zlib
 from collections.abc import Collection
@@ -22,7 +23,7 @@ from workbench.export.check import (
     verify_export,
 )
 from workbench.export.exported import Exported, ExportedFile, FileCheck
-from workbench.export.folder import REPORT, new_folder, storage_errors, write
+from workbench.export.folder import REPORT, new_folder, storage_errors, write, write_whole
 from workbench.export.formats import (
     FORMATS,
     count_zeros,
@@ -97,6 +98,38 @@ def export_model(
     )
 
 
+def export_file(
+    model: Model, data: Data | None, path: Path | str, name: str, *, num_samples: int = 256,
+    fresh_process: bool = True, report: Report = ignore, should_stop: ShouldStop = never,
+) -> Exported:  # fmt: skip
+    """Write a model as one file, checked as ``export_model`` does.
+
+    Args:
+        model: Any model.
+        data: Test images to compare on; random images if None.
+        path: The file; replaced where it exists.
+        name: A format in ``FORMATS``; ``safetensors`` writes the weights alone.
+        num_samples: How many test images to compare on.
+        fresh_process: Run the file in a process of its own.
+        report: Receives the steps.
+        should_stop: Asked between the steps; True writes nothing.
+
+    Raises:
+        ExportError: As ``export_model``.
+        StorageError: If the file cannot be written.
+    """
+    path = Path(path).absolute()
+    get_formats([name])
+    with tempfile.TemporaryDirectory() as scratch:
+        exported = export_model(
+            model, data, None, Path(scratch) / "export", formats=[name], num_samples=num_samples,
+            fresh_process=fresh_process, report=report, should_stop=should_stop,
+        )  # fmt: skip
+        file = write_whole(path, (exported.folder / FORMATS[name].file).read_bytes())
+    checks = tuple(replace(check, file=path.name) for check in exported.checks)
+    return replace(exported, folder=path.parent, files=(file,), checks=checks, notes=())
+
+
 class _Export:
     """One export under way."""
 
@@ -106,7 +139,9 @@ class _Export:
     ) -> None:  # fmt: skip
         if data is not None:
             check_fit(model, data)
-        self.model = replace(model, module=model.copy_module().cpu().eval())
+        module = model.copy_module().cpu()
+        module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        self.model = replace(model, module=module.eval())
         self.data, self.plan, self.run, self.names = data, plan, run, names
         self.inspection: Inspection = inspect(self.model)
         self.files: list[ExportedFile] = []

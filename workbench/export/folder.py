@@ -48,6 +48,22 @@ def new_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(work, ignore_errors=True)
 
 
+def check_target(folder: Path) -> None:
+    """Refuse a folder that no export could be written to, before any work is done.
+
+    Raises:
+        ExportError: If ``folder`` holds anything but an earlier export.
+        StorageError: If it cannot be written.
+    """
+    folder = folder.absolute()
+    _check_free(folder)
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    with storage_errors(folder):
+        probe = there / f".probe-{secrets.token_hex(4)}"
+        probe.mkdir()
+        probe.rmdir()
+
+
 def write(path: Path, content: bytes) -> ExportedFile:
     """Write one file and name its content.
 

@@ -26,26 +26,26 @@ class Format:
         name: The word used on the command line.
         title: What a page shows.
         summary: One sentence on what it is for.
-        suffix: How its file is called.
+        file: Name of its file in an exported folder.
     """
 
     name: str
     title: str
     summary: str
-    suffix: str
+    file: str
 
 
 FORMATS: dict[str, Format] = {
     entry.name: entry
     for entry in (
         Format("onnx", "ONNX", "Runs in ONNX Runtime and many other engines, without PyTorch.",
-               ".onnx"),
+               "model.onnx"),
         Format("pt2", "PyTorch program",
                "Runs in PyTorch through torch.export.load, without the network's source code.",
-               ".pt2"),
+               "model.pt2"),
         Format("safetensors", "Weights and source",
                "The weights, and a model.py that rebuilds the network from them with PyTorch "
-               "alone.", ".safetensors"),
+               "alone.", "weights.safetensors"),
     )
 }  # fmt: skip
 

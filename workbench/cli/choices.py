@@ -1,0 +1,92 @@
+"""The named choices of the command line, each with one sentence.
+
+These tables let ``--help`` answer without importing torch; a test keeps them equal to the
+registries of the core.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from workbench.errors import SettingsError
+from workbench.names import suggest
+
+GRANULARITIES = {"weight": "Prunes single weights wherever they are."}
+CRITERIA = {
+    "l1": "Prunes the weights of smallest absolute value first.",
+    "l2": "Prunes the weights of smallest square first; for single weights the order is that "
+    "of l1.",
+    "random": "Prunes weights at random, the baseline that every criterion should beat.",
+}
+ALLOCATIONS = {
+    "uniform": "Prunes every layer to the same sparsity.",
+    "global": "Ranks the weights of all layers together and prunes the lowest, wherever they are.",
+}
+REPAIRS = {
+    "none": "Leaves the pruned model as it is.",
+    "bn": "Measures the mean and variance in every BatchNorm layer again on unlabelled images.",
+}
+PRECISIONS = {"exact": "Measures every layer at every level."}
+FORMATS = {
+    "all": "A folder with every format below, the plan and a report.",
+    "onnx": "Runs in ONNX Runtime and many other engines, without PyTorch.",
+    "pt2": "Runs in PyTorch through torch.export.load, without the network's source code.",
+    "safetensors": "The weights, and a model.py that rebuilds the network from them with PyTorch "
+    "alone.",
+}
+DEVICES = {
+    "auto": "CUDA where present, else MPS, else the CPU.",
+    "cpu": "The processor.",
+    "cuda": "An NVIDIA or AMD graphics processor; cuda:1 is the second.",
+    "mps": "The graphics processor of a Mac.",
+}
+SPLITS = {
+    "test": "Images for final numbers.",
+    "validation": "Images held out of training, for choices.",
+}
+BUDGETS = {
+    "params": "Non-zero parameters.",
+    "macs": "Theoretical multiply-accumulates.",
+    "bytes": "Stored size, zeros left out.",
+}
+
+# Words of the method that this version does not have yet, so that they are not taken for slips.
+_LATER = {
+    "granularity": ("channel", "kernel", "block", "nm"),
+    "criterion": (
+        "gradient", "taylor", "fisher", "movement", "wanda", "bn_scale", "fpgm", "lamp", "apoz",
+        "mean_activation", "entropy", "entropy_max",
+    ),
+    "method": ("uniform_plus", "erk", "lamp", "equal_loss", "greedy", "optimal"),
+    "repair": ("full",),
+    "precision": ("fast",),
+    "budget": ("latency",),
+}  # fmt: skip
+
+
+def check_choice(what: str, name: str, choices: Iterable[str]) -> str:
+    """The name itself if it is a choice.
+
+    Args:
+        what: The option's name, as in ``criterion``.
+        name: What was asked for.
+        choices: What there is.
+
+    Raises:
+        SettingsError: With the nearest choice, or saying that this version does not have it.
+    """
+    names = list(choices)
+    if name in names:
+        return name
+    if name.partition(":")[0] in _LATER.get(what, ()):
+        raise SettingsError(
+            f"The {what} {name!r} is not in this version.", f"Choose one of: {', '.join(names)}."
+        )
+    raise SettingsError(f"There is no {what} {name!r}.", suggest(name, names))
+
+
+def list_choices(title: str, choices: Mapping[str, str]) -> str:
+    """A paragraph of help: the title, then a line or two for each choice."""
+    width = max(map(len, choices)) + 2
+    lines = [f"{title}:"]
+    for name, sentence in choices.items():
+        lines.append(f"  {name:{width}}{sentence}")
+    return "\n".join(lines)

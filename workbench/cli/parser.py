@@ -1,0 +1,314 @@
+"""What the command line understands."""
+
+import argparse
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from typing import NoReturn
+
+from workbench import __version__
+from workbench.cli import choices
+from workbench.cli.choices import check_choice, list_choices
+from workbench.errors import SettingsError
+from workbench.finetune_settings import OPTIMIZERS
+from workbench.names import suggest
+
+WIDTH = 100
+MODEL_HELP = (
+    "a sample's name (fashion-resnet20), a .safetensors, .pt or .pth file, or "
+    "package.module:factory"
+)
+DATA_HELP = "a sample's name (fashion-mnist, digits) or an .npz file; the model's own if left out"
+LEVELS = "0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,0.95,0.99"
+VERBS = {
+    "run": "start the app in the browser (also without any verb)",
+    "inspect": "list layers, groups and weight distributions",
+    "sensitivity": "measure what pruning each layer alone costs",
+    "allocate": "turn a target into a plan: one sparsity for each layer",
+    "prune": "plan, prune, repair, fine-tune, measure and export",
+    "evaluate": "measure accuracy, loss, recall, size and latency",
+    "export": "write the model as files that run elsewhere, and verify them",
+}
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that refuses in the words of the workbench instead of printing its usage."""
+
+    def error(self, message: str) -> NoReturn:
+        head = message[:1].upper() + message[1:]
+        raise SettingsError(f"{head.rstrip('.')}.", f"See {self.prog} --help.")
+
+
+def parse(words: Sequence[str]) -> argparse.Namespace:
+    """Read the words behind ``workbench``; without a verb they are those of ``run``.
+
+    Raises:
+        SettingsError: If a verb, an option or a choice is unknown, or a value is missing.
+        SystemExit: With status 0, after printing help or the version.
+    """
+    words = list(words)
+    if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help", "--version")):
+        words.insert(0, "run")
+    if not words[0].startswith("-") and words[0] not in VERBS:
+        raise SettingsError(f"There is no verb {words[0]!r}.", suggest(words[0], VERBS))
+    parser, by_verb = _build()
+    arguments, unknown = parser.parse_known_args(words)
+    if unknown:
+        verb = by_verb[arguments.verb]
+        options = [text for action in verb._actions for text in action.option_strings]
+        word = unknown[0].partition("=")[0]
+        near = difflib.get_close_matches(word, options, 1) if word.startswith("-") else []
+        hint = f"Did you mean {near[0]}? " if near else ""
+        raise SettingsError(
+            f"{verb.prog} does not take {unknown[0]!r}.", f"{hint}See {verb.prog} --help."
+        )
+    for what, offered in getattr(arguments, "offered", {}).items():
+        value = getattr(arguments, what)
+        if value is not None:
+            check_choice(what.replace("_", " "), value, offered)
+    return arguments
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole parser, for documentation."""
+    return _build()[0]
+
+
+def _build() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+    parser = _Parser(
+        prog="workbench", allow_abbrev=False, formatter_class=_Formatter,
+        description="Prune trained networks: look, measure, prune, repair, fine-tune, export.",
+        epilog=f"{list_choices('verbs', VERBS)}\n\nworkbench VERB --help says more about each.",
+    )  # fmt: skip
+    parser.add_argument("--version", action="version", version=f"workbench {__version__}")
+    parsers = parser.add_subparsers(
+        dest="verb", metavar="VERB", help="what to do; run if left out", parser_class=_Parser
+    )
+    adders: dict[str, Callable[[argparse.ArgumentParser], None]] = {
+        "run": _add_run, "inspect": _add_inspect, "sensitivity": _add_sensitivity,
+        "allocate": _add_allocate, "prune": _add_prune, "evaluate": _add_evaluate,
+        "export": _add_export,
+    }  # fmt: skip
+    by_verb: dict[str, argparse.ArgumentParser] = {}
+    for name, add in adders.items():
+        sentence = VERBS[name][:1].upper() + VERBS[name][1:] + "."
+        verb = parsers.add_parser(
+            name, allow_abbrev=False, formatter_class=_Formatter, description=sentence,
+        )  # fmt: skip
+        add(verb)
+        verb.add_argument(
+            "--debug", action="store_true", help="print the traceback of a fault of the workbench"
+        )
+        by_verb[name] = verb
+    return parser, by_verb
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Help as wide as the project's lines, paragraphs kept."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=30, width=WIDTH)
+
+
+def _offer(parser: argparse.ArgumentParser, **offered: Mapping[str, str]) -> None:
+    """List the named choices below the options, and have them checked after parsing."""
+    parser.set_defaults(offered=offered)
+    lists = [list_choices(what.replace("_", " "), table) for what, table in offered.items()]
+    texts = [parser.epilog or "", *lists]
+    parser.epilog = "\n\n".join(filter(None, texts))
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", metavar="MODEL", help=MODEL_HELP)
+    parser.add_argument("--data", metavar="DATA", help=DATA_HELP)
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
+    parser.add_argument("--port", type=_port, default=8501, help="port to listen on (%(default)s)")
+    parser.add_argument("--home", metavar="FOLDER", help="where workspaces are kept")
+    parser.add_argument("--device", metavar="NAME", help="where to compute (auto)")
+    parser.add_argument("--no-browser", action="store_true", help="do not open a browser window")
+    _offer_device(parser)
+
+
+def _add_inspect(parser: argparse.ArgumentParser) -> None:
+    _add_model(parser)
+    _add_json(parser)
+
+
+def _add_sensitivity(parser: argparse.ArgumentParser) -> None:
+    _add_model(parser)
+    _add_data(parser)
+    _add_granularity(parser)
+    parser.add_argument(
+        "--levels", metavar="A,B,...", type=_numbers, default=_numbers(LEVELS),
+        help=f"sparsities, each between 0 and 1 ({LEVELS})",
+    )  # fmt: skip
+    parser.add_argument(
+        "--samples", metavar="N", type=int, default=1000,
+        help="validation images for each point (%(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--criterion", default="l1", help="how weights are ranked (%(default)s)")
+    parser.add_argument(
+        "--repair", default="none", help="what is done before each measurement (%(default)s)"
+    )
+    parser.add_argument("--precision", default="exact", help="how points are found (%(default)s)")
+    parser.add_argument(
+        "--cache", metavar="FOLDER", help="keep points here and do not measure them again"
+    )
+    _add_compute(parser)
+    _add_json(parser)
+    _offer(
+        parser, granularity=choices.GRANULARITIES, criterion=choices.CRITERIA,
+        repair=choices.REPAIRS, precision=choices.PRECISIONS,
+    )  # fmt: skip
+
+
+def _add_allocate(parser: argparse.ArgumentParser) -> None:
+    _add_model(parser)
+    _add_data(parser)
+    parser.add_argument("--method", required=True, help="how the target is spread over the layers")
+    _add_target(parser)
+    parser.add_argument("--out", metavar="FILE", help="write the plan here, as YAML")
+    parser.add_argument("--seed", type=int, default=0, help="of the criterion (%(default)s)")
+    _add_json(parser)
+    _offer(
+        parser, method=choices.ALLOCATIONS, granularity=choices.GRANULARITIES,
+        criterion=choices.CRITERIA,
+    )  # fmt: skip
+    parser.epilog = f"{parser.epilog}\n\n{list_choices('budget', choices.BUDGETS)}"
+
+
+def _add_prune(parser: argparse.ArgumentParser) -> None:
+    _add_model(parser)
+    _add_data(parser)
+    parser.add_argument("--plan", metavar="FILE", help="a plan in YAML; or give --method")
+    parser.add_argument("--method", help="how the target is spread over the layers")
+    _add_target(parser)
+    parser.add_argument(
+        "--repair", default="bn", help="recovery without labels after pruning (%(default)s)"
+    )
+    group = parser.add_argument_group("fine-tuning")
+    group.add_argument(
+        "--finetune-epochs", metavar="N", type=int, default=0,
+        help="passes over the training images, masks held (%(default)s)",
+    )  # fmt: skip
+    group.add_argument(
+        "--finetune-seconds", metavar="S", type=float, help="train for so long instead"
+    )
+    group.add_argument("--optimizer", default="sgd", help="how weights are moved (%(default)s)")
+    group.add_argument("--lr", type=float, help="highest learning rate; the usual one if left out")
+    group.add_argument("--batch-size", metavar="N", type=int, default=128, help="(%(default)s)")
+    parser.add_argument("--out", metavar="DIR", help="export to this folder; no export if left out")
+    _add_compute(parser)
+    _add_json(parser)
+    _offer(
+        parser, method=choices.ALLOCATIONS, granularity=choices.GRANULARITIES,
+        criterion=choices.CRITERIA, repair=choices.REPAIRS, optimizer=OPTIMIZERS,
+    )  # fmt: skip
+    parser.epilog = f"{parser.epilog}\n\n{list_choices('budget', choices.BUDGETS)}"
+
+
+def _add_evaluate(parser: argparse.ArgumentParser) -> None:
+    _add_model(parser)
+    _add_data(parser)
+    parser.add_argument("--split", default="test", help="which images (%(default)s)")
+    parser.add_argument("--samples", metavar="N", type=int, help="at most so many images; all")
+    _add_compute(parser, seed=False)
+    _add_json(parser)
+    _offer(parser, split=choices.SPLITS)
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    _add_model(parser)
+    _add_data(parser)
+    parser.add_argument("--format", default="all", help="what to write (%(default)s)")
+    parser.add_argument(
+        "--out", metavar="FILE", required=True,
+        help="a file; a folder for the format all, or where it is one already",
+    )  # fmt: skip
+    parser.add_argument(
+        "--samples", metavar="N", type=int, default=256,
+        help="images to compare on (%(default)s)",
+    )  # fmt: skip
+    _add_json(parser)
+    _offer(parser, format=choices.FORMATS)
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
+    parser.add_argument(
+        "--architecture", metavar="NAME", default="",
+        help="what to build from a state dict; guessed from its tensors if left out",
+    )  # fmt: skip
+    parser.add_argument(
+        "--input-shape", metavar="C,H,W", type=_shape,
+        help="images a factory's network takes, such as 1,28,28",
+    )  # fmt: skip
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", metavar="DATA", help=DATA_HELP)
+
+
+def _add_granularity(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--granularity", default="weight", help="what goes together (%(default)s)")
+
+
+def _add_target(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--budget", metavar="UNIT=KEPT", help="part of the dense model to keep, as params=0.5"
+    )
+    parser.add_argument(
+        "--sparsity", metavar="S", type=float,
+        help="part of the weights to prune in the layers that may be pruned, 0 to 0.99",
+    )  # fmt: skip
+    parser.add_argument(
+        "--protect", metavar="A,B,...", type=_words,
+        help="layers to leave dense; the classifier if left out, '' for none",
+    )  # fmt: skip
+    _add_granularity(parser)
+    parser.add_argument("--criterion", help="how weights are ranked (l1)")
+
+
+def _add_compute(parser: argparse.ArgumentParser, seed: bool = True) -> None:
+    if seed:
+        parser.add_argument("--seed", type=int, help="of all that is random (0)")
+    parser.add_argument("--device", metavar="NAME", default="auto", help="where to compute (auto)")
+    _offer_device(parser)
+
+
+def _offer_device(parser: argparse.ArgumentParser) -> None:
+    """List the devices; their names are checked where torch can tell what is present."""
+    parser.epilog = list_choices("device", choices.DEVICES)
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--json", metavar="FILE", help="write the result as JSON; - is standard output"
+    )
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port; choose a number from 1 to 65535")
+    return int(text)
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(word) for word in text.split(",") if word.strip())
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no list of numbers; write it like this: 0.1,0.5,0.9"
+        ) from None
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(word) for word in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no image shape; write it like this: 1,28,28"
+        ) from None
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())

@@ -1,0 +1,105 @@
+"""The verb ``prune``."""
+
+from argparse import Namespace
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from workbench.cli.export_verb import exported_text
+from workbench.cli.output import write_result
+from workbench.cli.progress import ProgressLine
+from workbench.cli.verbs import describe, make_plan, measurements_table, open_data, open_model
+from workbench.device import choose_device
+from workbench.errors import PlanError
+from workbench.experiment import Run, run_experiment
+from workbench.export import Exported, check_target, export_model
+from workbench.finetune_settings import FineTuneSettings
+from workbench.layers import Inspection, inspect
+from workbench.model import Model
+from workbench.plan import PruningPlan
+from workbench.plan_file import read_plan
+
+STAGES = ("dense", "pruned", "repaired", "finetuned")
+
+
+def prune(arguments: Namespace) -> None:
+    """Plan, prune, repair, fine-tune, measure on the test split, export."""
+    _check_source_of_plan(arguments)
+    device = choose_device(arguments.device)
+    settings = _finetune_settings(arguments)
+    if arguments.out:
+        check_target(Path(arguments.out))
+    model = open_model(arguments)
+    data = open_data(arguments, model)
+    inspection = inspect(model)
+    plan = _plan(arguments, model, inspection)
+    with ProgressLine() as line:
+        line.start(f"Pruning {model.name}")
+        run, pruned = run_experiment(
+            model, data, plan, repair=arguments.repair, finetune=settings, report=line,
+            device=device,
+        )  # fmt: skip
+        exported = None
+        if arguments.out:
+            line.start(f"Exporting to {arguments.out}")
+            exported = export_model(pruned.model, data, plan, arguments.out, run=run, report=line)
+    values = describe(model, data) | _result(run, plan, exported)
+    text = measurements_table([(stage.name, stage.measurement) for stage in run.stages])
+    if exported:
+        text += f"\n\n{exported_text(exported)}"
+    write_result(arguments.json, values, text)
+
+
+def _check_source_of_plan(arguments: Namespace) -> None:
+    if bool(arguments.plan) == bool(arguments.method):
+        raise PlanError(
+            "Both a plan and a method are given."
+            if arguments.plan
+            else "Neither a plan nor a method is given.",
+            "Give --plan FILE, or --method NAME with --sparsity or --budget.",
+        )
+    if arguments.plan and (arguments.sparsity is not None or arguments.budget):
+        raise PlanError(
+            "A plan file holds its own sparsities; --sparsity and --budget do not go with it.",
+            "Leave them out, or use --method instead of --plan.",
+        )
+
+
+def _finetune_settings(arguments: Namespace) -> FineTuneSettings | None:
+    settings = FineTuneSettings(
+        optimizer=arguments.optimizer, lr=arguments.lr, epochs=arguments.finetune_epochs,
+        seconds=arguments.finetune_seconds, batch_size=arguments.batch_size,
+        seed=arguments.seed or 0,
+    )  # fmt: skip
+    return settings if settings.epochs or settings.seconds else None
+
+
+def _plan(arguments: Namespace, model: Model, inspection: Inspection) -> PruningPlan:
+    """The plan of the file or of the method; options that were given win over the file."""
+    if arguments.method:
+        return make_plan(arguments, model, inspection)
+    plan = read_plan(Path(arguments.plan))
+    changes = {
+        key: getattr(arguments, key)
+        for key in ("criterion", "seed")
+        if getattr(arguments, key) is not None
+    }
+    return replace(plan, **changes)
+
+
+def _result(run: Run, plan: PruningPlan, exported: Exported | None) -> dict[str, object]:
+    """The stages by name; one that was left out repeats the one before and says so."""
+    values: dict[str, object] = {}
+    seconds: dict[str, float] = {}
+    done = {stage.name: stage for stage in run.stages}
+    last: Mapping[str, object] = {}
+    for name in STAGES:
+        stage = done.get(name)
+        last = stage.measurement.to_dict() if stage else last
+        values[name] = dict(last) | {"skipped": stage is None}
+        seconds[name] = stage.seconds if stage else 0.0
+    if exported:
+        seconds["export"] = exported.seconds
+        values["export"] = exported.to_dict()
+    files = [str(exported.folder / file.name) for file in exported.files] if exported else []
+    return values | {"plan": plan.to_dict(), "files": files, "seconds": seconds}

@@ -1,0 +1,220 @@
+"""The verbs that look and measure: inspect, sensitivity, allocate, evaluate."""
+
+import importlib
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+
+from workbench.accounting import size_of_plan
+from workbench.allocation import allocate, parse_budget
+from workbench.cli.app import add_current_folder
+from workbench.cli.output import check_json_target, percent, table, write_result
+from workbench.cli.progress import ProgressLine
+from workbench.curve_cache import JsonLinesCache
+from workbench.curves import SensitivityCurves, SensitivitySettings, most_fragile
+from workbench.data import Data
+from workbench.device import choose_device
+from workbench.distributions import LayerDistribution, weight_distributions
+from workbench.errors import DataError
+from workbench.layers import Inspection, inspect
+from workbench.loading import load_data, load_model
+from workbench.metrics import Measurement, measure
+from workbench.model import Model, check_fit
+from workbench.plan import PruningPlan
+from workbench.plan_file import format_plan, write_plan
+from workbench.sensitivity import measure_sensitivity
+
+
+def run_verb(arguments: Namespace) -> None:
+    """Run the verb that was asked for.
+
+    Raises:
+        WorkbenchError: If the request is refused.
+    """
+    check_json_target(arguments.json)
+    if arguments.verb in ("prune", "export"):
+        module = importlib.import_module(f"workbench.cli.{arguments.verb}_verb")
+        getattr(module, arguments.verb)(arguments)
+        return
+    {
+        "inspect": _inspect, "sensitivity": _sensitivity, "allocate": _allocate,
+        "evaluate": _evaluate,
+    }[arguments.verb](arguments)  # fmt: skip
+
+
+def open_model(arguments: Namespace) -> Model:
+    """The model that MODEL names.
+
+    Raises:
+        LoadError: If it cannot be loaded.
+    """
+    if ":" in arguments.model:
+        add_current_folder()
+    return load_model(
+        arguments.model, architecture=arguments.architecture,
+        input_shape=arguments.input_shape, allow_factory=True,
+    )  # fmt: skip
+
+
+def open_data(arguments: Namespace, model: Model) -> Data:
+    """The data that ``--data`` names, or those the model was trained on.
+
+    Raises:
+        DataError: If they cannot be loaded, do not fit or are not known.
+    """
+    source = arguments.data or model.data_name
+    if not source:
+        raise DataError(
+            f"{model.name} does not say what data it was trained on.",
+            "Name them with --data: a sample (fashion-mnist, digits) or an .npz file.",
+        )
+    data = load_data(source)
+    check_fit(model, data)
+    return data
+
+
+def make_plan(arguments: Namespace, model: Model, inspection: Inspection) -> PruningPlan:
+    """The plan that ``--method`` and its target ask for.
+
+    Raises:
+        WorkbenchError: If they cannot be met.
+    """
+    return allocate(
+        model, arguments.method, sparsity=arguments.sparsity,
+        budget=parse_budget(arguments.budget) if arguments.budget else None,
+        criterion=arguments.criterion or "l1", seed=arguments.seed or 0,
+        protected=arguments.protect, inspection=inspection,
+    )  # fmt: skip
+
+
+def describe(model: Model, data: Data | None = None) -> dict[str, object]:
+    """Which model and data a result is about."""
+    values: dict[str, object] = {"model": {"name": model.name, "digest": model.digest}}
+    if data is not None:
+        values["data"] = {"name": data.name, "digest": data.digest}
+    return values
+
+
+def _inspect(arguments: Namespace) -> None:
+    model = open_model(arguments)
+    inspection = inspect(model)
+    spread = weight_distributions(model)
+    values = describe(model) | {
+        "architecture": model.architecture,
+        "input_shape": list(model.input_shape),
+        "num_classes": model.num_classes,
+        **inspection.to_dict(),
+        "distributions": [_distribution(entry) for entry in spread],
+    }
+    std = {entry.layer_name: entry.std for entry in spread}
+    rows = [
+        [
+            layer.layer_name, layer.type, "x".join(map(str, layer.shape)), f"{layer.num_params:,}",
+            f"{layer.macs:,}", percent(layer.num_zeros / max(1, layer.num_weights)),
+            f"{std[layer.layer_name]:.4f}" if layer.layer_name in std else "",
+            ("protected" if layer.protected else "yes") if layer.prunable else "no",
+        ]
+        for layer in inspection.layers
+    ]  # fmt: skip
+    heads = ["layer", "type", "shape", "parameters", "MACs", "zeros", "std", "prunable"]
+    total = f"{model.name}: {inspection.num_params:,} parameters, {inspection.macs:,} MACs"
+    write_result(arguments.json, values, f"{table(heads, rows)}\n\n{total}")
+
+
+def _distribution(entry: LayerDistribution) -> dict[str, object]:
+    return {
+        "layer_name": entry.layer_name,
+        "mean": entry.mean,
+        "std": entry.std,
+        "excess_kurtosis": entry.excess_kurtosis,
+        "minimum": entry.minimum,
+        "maximum": entry.maximum,
+        "quantiles": list(entry.quantiles),
+        "num_zeros": entry.num_zeros,
+        "log10_edges": [round(float(edge), 6) for edge in entry.log10_edges],
+        "counts": [int(count) for count in entry.counts],
+    }
+
+
+def _sensitivity(arguments: Namespace) -> None:
+    settings = SensitivitySettings(
+        levels=arguments.levels, num_samples=arguments.samples, criterion=arguments.criterion,
+        repair=arguments.repair, granularity=arguments.granularity,
+        seed=arguments.seed or 0,
+    )  # fmt: skip
+    device = choose_device(arguments.device)
+    model = open_model(arguments)
+    data = open_data(arguments, model)
+    cache = JsonLinesCache(Path(arguments.cache)) if arguments.cache else None
+    with ProgressLine() as line:
+        line.start(f"Measuring the sensitivity of {model.name}")
+        curves = measure_sensitivity(model, data, settings, cache=cache, device=device, report=line)
+    values = describe(model, data) | {
+        key: value for key, value in curves.to_dict().items() if key not in ("model", "data")
+    }
+    write_result(arguments.json, values, _curves_text(curves))
+
+
+def _curves_text(curves: SensitivityCurves) -> str:
+    levels = curves.settings.levels
+    rows = []
+    for group in curves.groups:
+        by_level = {point.level: f"{100 * point.accuracy:.1f}" for point in curves.curve(group)}
+        rows.append([group, *(by_level.get(level, "") for level in levels)])
+    heads = ["accuracy, % at sparsity", *(f"{level:g}" for level in levels)]
+    lines = [table(heads, rows), ""]
+    if curves.baseline:
+        lines.append(
+            f"Dense: {percent(curves.baseline.accuracy)} of {curves.baseline.samples:,} "
+            f"validation images."
+        )
+    named = ", ".join(entry.group for entry in most_fragile(curves))
+    return "\n".join([*lines, f"Most fragile: {named}."] if named else lines)
+
+
+def _allocate(arguments: Namespace) -> None:
+    model = open_model(arguments)
+    data = open_data(arguments, model) if arguments.data else None
+    inspection = inspect(model)
+    plan = make_plan(arguments, model, inspection)
+    size = size_of_plan(inspection, plan).to_dict()
+    if arguments.out:
+        write_plan(plan, arguments.out)
+    values = describe(model, data) | {"plan": plan.to_dict(), "predicted": size}
+    comment = (
+        f"# {model.name}: keeps {size['num_nonzero']:,} of {size['num_params']:,} parameters, "
+        f"{size['macs']:,} of {size['dense_macs']:,} MACs, "
+        f"{size['bytes']:,} of {size['dense_bytes']:,} bytes\n"
+    )
+    write_result(arguments.json, values, comment + format_plan(plan).rstrip())
+
+
+def _evaluate(arguments: Namespace) -> None:
+    device = choose_device(arguments.device)
+    model = open_model(arguments)
+    data = open_data(arguments, model)
+    with ProgressLine() as line:
+        line.start(f"Measuring {model.name} on the {arguments.split} split of {data.name}")
+        result = measure(
+            model, data, split=arguments.split, num_samples=arguments.samples, device=device
+        )
+    values = describe(model, data) | result.to_dict() | {"class_names": list(data.class_names)}
+    recall = [
+        [name, "" if found is None else percent(found)]
+        for name, found in zip(data.class_names, result.recall, strict=True)
+    ]
+    text = f"{measurements_table([('model', result)])}\n\n{table(['class', 'recall'], recall)}"
+    write_result(arguments.json, values, text)
+
+
+def measurements_table(stages: Sequence[tuple[str, Measurement]]) -> str:
+    """One line for each measured stage."""
+    heads = ["", "accuracy", "95 % interval", "loss", "non-zero", "MACs", "bytes", "latency, ms"]
+    rows = []
+    for name, m in stages:
+        latency = "" if m.latency_ms is None else f"{m.latency_ms:.2f}"
+        rows.append([
+            name, percent(m.accuracy), f"{100 * m.ci_low:.2f} to {100 * m.ci_high:.2f}",
+            f"{m.loss:.4f}", f"{m.num_nonzero:,}", f"{m.macs:,}", f"{m.bytes:,}", latency,
+        ])  # fmt: skip
+    return table(heads, rows)
