@@ -1,5 +1,6 @@
 """Sensitivity: what each layer's pruning costs, measured one layer at a time."""
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from workbench.curves import (
 )
 from workbench.data import Data, Split
 from workbench.layers import LayerInfo, inspect
+from workbench.loading.samples import sample_folder
 from workbench.metrics import score
 from workbench.model import Model, check_fit
 from workbench.plan import digest_of_json, num_pruned
@@ -41,6 +43,7 @@ __all__ = [
     "damage",
     "measure_sensitivity",
     "most_fragile",
+    "sample_curves",
 ]
 
 BATCH = 100
@@ -105,6 +108,16 @@ def measure_sensitivity(
         settings, model.digest, data.digest, tally.points.get(_BASELINE), tuple(ordered),
         round(tally.seconds, 3), tally.evaluations, len(tally.points) == len(wanted),
     )  # fmt: skip
+
+
+def sample_curves(model: Model) -> tuple[SensitivityCurves, ...]:
+    """The curves that come with a sample model, measured beforehand; none for other models.
+
+    One per repair. They belong to these very weights: a digest decides, not the name.
+    """
+    paths = sorted((sample_folder() / "curves").glob("*.json"))
+    found = (json.loads(path.read_text("utf-8")) for path in paths)
+    return tuple(SensitivityCurves.from_dict(v) for v in found if v["model"] == model.digest)
 
 
 class _StoppedError(Exception):
