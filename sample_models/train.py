@@ -137,6 +137,7 @@ def train(name: str, seed: int) -> None:
         "data": recipe.data,
         "recipe": asdict(recipe),
         "seed": seed,
+        "threads": torch.get_num_threads(),
         "training_images": len(images),
         "training_seconds": round(time.perf_counter() - began),
     }
@@ -151,7 +152,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", choices=RECIPES)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
     train(arguments.name, arguments.seed)
 
 
