@@ -100,9 +100,7 @@ def test_a_refusal_shows_headline_and_hint(open_app, monkeypatch):
     app = open_app()
     monkeypatch.setattr(session, "model_facts", refuse)
     app.run()
-    assert app.error[0].value == (
-        "**conv\\_1 has 3 \\* 4 weights.**\n\nChoose \\[another\\] file."
-    )
+    assert app.error[0].value == ("**conv\\_1 has 3 \\* 4 weights.**\n\nChoose \\[another\\] file.")
 
 
 def test_the_server_can_be_started_with_another_model(open_app):

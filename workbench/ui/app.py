@@ -17,6 +17,7 @@ from workbench.ui.i18n import _  # noqa: E402
 st.set_page_config(
     page_title=_("Pruning workbench"), page_icon=str(HERE / "static" / "icon.png"), layout="wide"
 )
+st.logo(HERE / "static" / "icon.png", size="large")
 st.html(HERE / "static" / "page.css")
 warm.warm_up()
 page = st.navigation(navigation.pages())

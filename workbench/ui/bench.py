@@ -8,9 +8,10 @@ functions that need it, so that a page can show its first numbers before.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 from platformdirs import user_data_path
@@ -55,7 +56,7 @@ def key_of(ref: ModelRef | DataRef) -> str:
     return digest_of_json({**ref.to_dict(), "name": ""})
 
 
-_BY_REFERENCE = {ModelRef: key_of, DataRef: key_of}
+_BY_REFERENCE: dict[str | type[Any], Callable[[Any], Any]] = {ModelRef: key_of, DataRef: key_of}
 
 
 @st.cache_resource(show_spinner=False, max_entries=16, hash_funcs=_BY_REFERENCE)

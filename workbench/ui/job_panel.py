@@ -1,6 +1,7 @@
 """Background work on a page: start it, watch it, stop it, and see how it ended."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import streamlit as st
 
@@ -75,7 +76,7 @@ def _show_progress(job: JobView) -> None:
         icon=":material/stop_circle:",
         width="stretch",
         help=_("Ends the work and keeps what is finished; pressed again it ends at once."),
-        on_click=callback(lambda: bench.jobs().stop(session.workspace_id(), job.id)),
+        on_click=callback(partial(bench.jobs().stop, job.owner, job.id)),
     )
 
 

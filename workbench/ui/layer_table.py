@@ -66,22 +66,22 @@ def show_layer_table() -> None:
         height=min(36 * (len(frame) + 1) + 3, 620),
         alt=_("Table of {count} layers with type, shape, size and work.").format(count=len(frame)),
         column_config={
-            "layer": column.TextColumn(_("Layer"), pinned=True, width="medium"),
-            "type": column.TextColumn(_("Type"), width="small"),
-            "shape": column.TextColumn(_("Shape"), width="small"),
+            "layer": column.TextColumn(_("Layer"), pinned=True, width=170),
+            "type": column.TextColumn(_("Type"), width=110),
+            "shape": column.TextColumn(_("Shape"), width=110),
             "params": column.NumberColumn(
-                _("Parameters"), format="localized", help=explain("parameters"), width="small"
+                _("Parameters"), format="localized", help=explain("parameters"), width=90
             ),
             "share": column.ProgressColumn(
                 _("Share of parameters"), format="%.1f %%", min_value=0,
                 max_value=max(1.0, float(frame["share"].max())), help=explain("share"),
-                color="#7f93ad",
+                color="#7f93ad", width=150,
             ),
             "macs": column.NumberColumn(
-                _("MACs"), format="localized", help=explain("MACs"), width="small"
+                _("MACs"), format="localized", help=explain("MACs"), width=100
             ),
             "zeros": column.NumberColumn(
-                _("Zeros"), format="localized", help=explain("zeros"), width="small"
+                _("Zeros"), format="localized", help=explain("zeros"), width=70
             ),
             "prunable": column.TextColumn(_("Can be pruned"), width="large"),
         },

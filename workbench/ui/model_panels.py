@@ -26,19 +26,25 @@ def show_overview() -> None:
         for column in columns:
             column.skeleton(height=114)
         return
-    columns[0].metric(
-        _("Parameters"), compact(facts.num_params), border=True, help=explain("parameters"),
-        height="stretch", delta_description=f"{facts.num_params:,}",
-    )  # fmt: skip
-    columns[1].metric(
-        _("MACs"), compact(facts.macs), border=True, help=explain("MACs"), height="stretch"
+    measured = facts.measured
+    metrics = (
+        (_("Parameters"), compact(facts.num_params), f"{facts.num_params:,}", "parameters"),
+        (_("MACs"), compact(facts.macs), _("for one image"), "MACs"),
+        (
+            _("Test accuracy"),
+            percent(measured.accuracy) if measured else "–",
+            interval(measured.ci_low, measured.ci_high, measured.samples)
+            if measured
+            else _("not measured yet"),
+            "accuracy",
+        ),
+        (_("File size"), in_bytes(facts.file_bytes), _("of the weights"), "file size"),
     )
-    with columns[2]:
-        _show_accuracy(facts)
-    columns[3].metric(
-        _("File size"), in_bytes(facts.file_bytes), border=True, help=explain("file size"),
-        height="stretch",
-    )  # fmt: skip
+    for column, (label, value, detail, term) in zip(columns, metrics, strict=True):
+        column.metric(
+            label, value, border=True, height="stretch", delta_description=detail,
+            help=explain(term),
+        )  # fmt: skip
 
 
 def _describe(facts: ModelFacts | None, sample: str) -> str:
@@ -53,22 +59,6 @@ def _describe(facts: ModelFacts | None, sample: str) -> str:
         if facts.data_name:
             parts.append(_("trained on {data}").format(data=plain(facts.data_name)))
     return " · ".join(parts) or _("Being read")
-
-
-def _show_accuracy(facts: ModelFacts) -> None:
-    measured = facts.measured
-    if measured is None:
-        st.metric(
-            _("Test accuracy"), _("not measured"), border=True, help=explain("accuracy"),
-            height="stretch",
-        )  # fmt: skip
-        return
-    st.metric(
-        _("Test accuracy"), percent(measured.accuracy), border=True, help=explain("accuracy"),
-        height="stretch",
-        delta=interval(measured.ci_low, measured.ci_high, measured.samples),
-        delta_color="off", delta_arrow="off",
-    )  # fmt: skip
 
 
 def choose_model() -> None:

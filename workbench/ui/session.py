@@ -183,7 +183,7 @@ def use_uploaded_model(filename: str, content: bytes, architecture: str = "") ->
         name=model.name,
         architecture=model.architecture,
         arguments=dict(model.arguments),
-        input_shape=tuple(model.input_shape),
+        input_shape=model.input_shape,
     )
     ref = bench.store().save_model_ref(workspace_id(), ref, model.module.state_dict())
     remember(**{_FACTS: {"key": bench.key_of(ref), "facts": facts.to_dict()}})
@@ -249,6 +249,16 @@ def device() -> str:
     return str(setting("device", os.environ.get("WORKBENCH_DEVICE", "auto")))
 
 
+def job_request(**more: object) -> dict[str, object]:
+    """What every background task is told: model, data and device, and what is its own."""
+    return {
+        "model": model_ref().to_dict(),
+        "data": data_ref().to_dict(),
+        "device": device(),
+        **more,
+    }
+
+
 # Beginnings
 
 
@@ -287,7 +297,7 @@ def _asked_model(source: str) -> ModelRef:
         name=model.name,
         architecture=model.architecture,
         arguments=dict(model.arguments),
-        input_shape=tuple(model.input_shape),
+        input_shape=model.input_shape,
     )
     return bench.store().save_model_ref(workspace_id(), ref, model.module.state_dict())
 

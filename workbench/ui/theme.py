@@ -80,8 +80,9 @@ def in_bytes(number: float) -> str:
 
 
 def _three_digits(value: float) -> str:
-    digits = max(0, 2 - math.floor(math.log10(abs(value)) + 1e-9)) if value else 0
-    return f"{value:.{digits}f}"
+    rounded = float(f"{value:.2e}")
+    digits = max(0, 2 - math.floor(math.log10(abs(rounded)) + 1e-9)) if rounded else 0
+    return f"{rounded:.{digits}f}"
 
 
 def percent(fraction: float, digits: int = 1) -> str:
@@ -111,7 +112,7 @@ def duration(seconds: float) -> str:
 
 def interval(low: float, high: float, samples: int) -> str:
     """What a measured accuracy rests on: its 95 % interval and the number of images."""
-    return _("95 % interval {low}–{high}, {samples:,} images").format(
+    return _("{low}–{high}, {samples:,} images").format(
         low=f"{100 * low:.1f}", high=percent(high), samples=samples
     )
 

@@ -18,9 +18,9 @@ from workbench.ui.words import explain
 if TYPE_CHECKING:
     from workbench.distributions import LayerDistribution
 
-OVERVIEW_HEIGHT = 340
+OVERVIEW_HEIGHT = 400
 EXPLORER_HEIGHT = 1000
-_HEIGHT = 430
+_HEIGHT = 450
 _USUAL_SPARSITY = 0.5
 _RANKED_BY_MAGNITUDE = ("l1", "l2")
 _CHOSEN = "chosen_layer"
@@ -44,7 +44,7 @@ def _explore() -> None:
         st.session_state[_CHOSEN] = names[0]
     chosen = names.index(st.session_state[_CHOSEN])
     _show_all(layers, key="weights", height=_HEIGHT, chosen=chosen)
-    left, right = st.columns([1, 2.4], gap="large")
+    left, right = st.columns([1, 2], gap="large")
     with left:
         name = st.selectbox(
             _("Layer"), names, key=_CHOSEN, help=_("Or click a column of the picture above.")

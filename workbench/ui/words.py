@@ -27,7 +27,9 @@ def glossary() -> Mapping[str, str]:
         "parameters": _("All trained numbers of the model, biases and normalisation included."),
         "MACs": _("Multiply-accumulates for one image, counted from real output shapes."),
         "non-zero parameters": _("Parameters that are not zero."),
-        "accuracy": _("The fraction of images whose class is recognised."),
+        "accuracy": _(
+            "The fraction of images whose class is recognised; below it the 95 % interval."
+        ),
         "loss": _("The mean cross-entropy of the images; lower is better."),
         "interval": _("The range that holds the true value in 95 of 100 such measurements."),
         "validation split": _("Training images held out for every choice between plans."),

@@ -1,6 +1,7 @@
 """The one way to put a figure on a page: with its alt text, and its takeaway below."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import plotly.graph_objects as go
@@ -35,7 +36,7 @@ def show_chart(
         figure.update_layout(clickmode="event+select")
         st.plotly_chart(
             figure, key=key, alt=alt, config=CHART_CONFIG, selection_mode="points",
-            on_select=callback(lambda: _pass_on(key, on_click)),
+            on_select=callback(partial(_pass_on, key, on_click)),
         )  # fmt: skip
     if takeaway:
         st.caption(plain(takeaway))

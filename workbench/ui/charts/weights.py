@@ -64,7 +64,7 @@ def weights_figure(
             line={"color": HIGHLIGHT, "width": 2},
         )  # fmt: skip
     lay_out(figure, height=height, y_title=_("Absolute weight"), legend=True)
-    figure.update_layout(barmode="overlay", bargap=0)
+    figure.update_layout(barmode="overlay", bargap=0, margin_b=8)
     figure.update_yaxes(range=[low, high], showgrid=False, fixedrange=True, **_powers(low, high))
     figure.update_xaxes(range=[-0.5, count - 0.5], **_ticks([layer.layer_name for layer in layers]))
     return figure
@@ -102,7 +102,7 @@ def _heat(shares: np.ndarray, log10_edges: np.ndarray, dark: bool) -> go.Heatmap
         z=levels.T, x0=0, dx=1, y=centres, zmin=0, zmax=_LEVELS, colorscale=ramp(dark),
         hoverinfo="skip", showlegend=False,
         colorbar={
-            "title": {"text": _("Share of<br>weights"), "side": "top"},
+            "title": {"text": _("Share of the layer's weights"), "side": "right"},
             "tickvals": [float(np.sqrt(mark)) * _LEVELS for mark in marks],
             "ticktext": [percent(mark * top, 0 if mark == 0 else 1) for mark in marks],
             "thickness": 12, "outlinewidth": 0, "len": 1, "y": 0.5,
@@ -139,7 +139,7 @@ def _ticks(names: Sequence[str]) -> dict[str, object]:
     angle = 0 if len(names) <= 8 else -90 if len(names) > 30 else -45
     return {
         "tickvals": places, "ticktext": [names[place] for place in places],
-        "tickangle": angle, "automargin": True, "title": None,
+        "tickangle": angle, "automargin": True, "title": None, "tickfont": {"size": 11},
     }  # fmt: skip
 
 
@@ -165,7 +165,8 @@ def histogram_figure(
         figure.add_bar(
             x=centres[chosen], y=counts[chosen], width=widths[chosen], name=label,
             marker={"color": colour, "line_width": 0,
-                    "pattern": {"shape": pattern, "size": 5, "solidity": 0.15}},
+                    "pattern": {"shape": pattern, "size": 6, "solidity": 0.2, "fillmode": "overlay",
+                                "fgcolor": "rgba(255, 255, 255, 0.6)"}},
             hovertemplate=_("%{y:,} weights near %{x:.4f}") + "<extra>" + label + "</extra>",
         )  # fmt: skip
     for position in (-threshold, threshold) if threshold else ():
