@@ -1,7 +1,6 @@
 """A data set and its splits."""
 
 import hashlib
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,13 +10,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from workbench.data_checks import (
+    check_classes,
+    check_normalisation,
+    check_pair,
+    check_part,
+    check_validation,
+    number_classes,
+)
 from workbench.errors import DataError
 from workbench.names import suggest
 
 SplitName = Literal["train", "calibration", "validation", "test"]
 MAX_VALIDATION = 5_000
-MIN_TRAIN = 5
-MAX_CLASSES = 10_000
 
 
 @dataclass(frozen=True)
@@ -73,14 +78,14 @@ class Data:
 
     def __post_init__(self) -> None:
         for part in ("train", "test"):
-            _check_part(part, getattr(self, f"x_{part}"), getattr(self, f"y_{part}"))
-        _check_pair(self.x_train, self.x_test)
+            check_part(part, getattr(self, f"x_{part}"), getattr(self, f"y_{part}"))
+        check_pair(self.x_train, self.x_test)
         if not self.class_names:
-            names = _number_classes(self.y_train, self.y_test)
+            names = number_classes(self.y_train, self.y_test)
             object.__setattr__(self, "class_names", names)
-        _check_classes(self)
-        _check_normalisation(self)
-        _check_validation(len(self.y_train), self.num_validation)
+        check_classes(self.y_train, self.y_test, self.class_names)
+        check_normalisation(self.x_train, self.mean, self.std)
+        check_validation(len(self.y_train), self.num_validation)
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -165,143 +170,7 @@ class Data:
         }
 
 
-def _check_part(part: str, images: np.ndarray, labels: np.ndarray) -> None:
-    """Refuse images or labels of one part that are not what they must be."""
-    if images.dtype not in (np.uint8, np.float32):
-        raise DataError(
-            f"x_{part} holds {images.dtype} numbers.",
-            "Save images as uint8 from 0 to 255, or as float32 ready for the network.",
-        )
-    if images.ndim != 4:
-        raise DataError(
-            f"x_{part} has shape {_shape(images.shape)}.",
-            "Give images as samples x channels x height x width.",
-        )
-    if labels.dtype.kind not in "iu":
-        raise DataError(
-            f"y_{part} holds {labels.dtype} values, not whole numbers.",
-            "Save labels as integers from 0, one per image.",
-        )
-    if labels.ndim != 1:
-        one_hot = labels.ndim == 2 and labels.shape[1] > 1
-        raise DataError(
-            f"y_{part} has shape {_shape(labels.shape)}, not one label per image.",
-            f"Save y_{part}.argmax(axis=1)." if one_hot else f"Save y_{part}.reshape(-1).",
-        )
-    if len(images) != len(labels):
-        raise DataError(
-            f"x_{part} has {len(images):,} images and y_{part} {len(labels):,} labels.",
-            "Save one label per image, in the same order.",
-        )
-    if not images.size:
-        raise DataError(
-            f"x_{part} is empty: its shape is {_shape(images.shape)}.",
-            f"Save at least {MIN_TRAIN if part == 'train' else 1} images there.",
-        )
-    bad = 0 if images.dtype == np.uint8 else int(images.size - np.isfinite(images).sum())
-    if bad:
-        raise DataError(
-            f"x_{part} holds {bad:,} NaN or infinite values among {images.size:,}.",
-            "Remove or replace them before saving.",
-        )
-
-
-def _check_pair(x_train: np.ndarray, x_test: np.ndarray) -> None:
-    """Refuse training and test images of different shapes or kinds."""
-    if x_train.shape[1:] != x_test.shape[1:]:
-        raise DataError(
-            f"Training images have shape {_shape(x_train.shape[1:])}, "
-            f"test images {_shape(x_test.shape[1:])}.",
-            "Bring both to the same channels x height x width.",
-        )
-    if x_train.dtype != x_test.dtype:
-        raise DataError(
-            f"x_train holds {x_train.dtype} numbers and x_test {x_test.dtype}.",
-            "Save both in the same way.",
-        )
-
-
-def _number_classes(*parts: np.ndarray) -> tuple[str, ...]:
-    """Numbers from 0 to the largest label as class names."""
-    count = max(int(labels.max()) for labels in parts) + 1
-    if count > MAX_CLASSES:
-        raise DataError(
-            f"The largest label is {count - 1}; up to {MAX_CLASSES:,} classes are handled.",
-            "Number the classes from 0 without gaps.",
-        )
-    if min(int(labels.min()) for labels in parts) > 0:
-        raise DataError(
-            "No image has label 0, so the labels do not count from 0.",
-            "Subtract the smallest label, or save class_names with a name for every label from 0.",
-        )
-    return tuple(map(str, range(count)))
-
-
-def _check_classes(data: Data) -> None:
-    """Refuse labels outside the classes, and a single class."""
-    count = data.num_classes
-    for part, labels in (("train", data.y_train), ("test", data.y_test)):
-        outside = labels[(labels < 0) | (labels >= count)]
-        if len(outside):
-            raise DataError(
-                f"y_{part} holds the label {outside[0]} ({len(outside):,} of {len(labels):,} "
-                f"labels are outside); with {count} classes labels go from 0 to {count - 1}.",
-                "Number the classes from 0, and give class_names one name per class.",
-            )
-    if int(data.y_train.min()) == int(data.y_train.max()):
-        raise DataError(
-            f"All {len(data.y_train):,} training images have label {data.y_train[0]}.",
-            "Save images of at least two classes.",
-        )
-    twice = sorted({name for name in data.class_names if data.class_names.count(name) > 1})
-    if twice:
-        raise DataError(f"class_names holds {twice[0]!r} twice.", "Give every class its own name.")
-
-
-def _check_normalisation(data: Data) -> None:
-    """Refuse means and spreads that do not fit the images."""
-    channels = data.input_shape[0]
-    for key, values in (("mean", data.mean), ("std", data.std)):
-        if len(values) not in (1, channels):
-            raise DataError(
-                f"{key} has {len(values)} numbers for images of {channels} "
-                f"{'channel' if channels == 1 else 'channels'}.",
-                "Give one number, or one per channel.",
-            )
-        bad = [
-            value for value in values if not math.isfinite(value) or (key == "std" and value <= 0)
-        ]
-        if bad:
-            raise DataError(
-                f"{key} holds {bad[0]:g}.",
-                "Give finite numbers above 0." if key == "std" else "Give finite numbers.",
-            )
-    if data.x_train.dtype == np.float32 and (set(data.mean), set(data.std)) != ({0.0}, {1.0}):
-        raise DataError(
-            "The images are float32, which are taken as they are, and mean and std are given too.",
-            "Leave out mean and std, or save the images as uint8.",
-        )
-
-
-def _check_validation(num_train: int, num_validation: int) -> None:
-    """Refuse a training part too small to cut a validation split from."""
-    if num_train < MIN_TRAIN:
-        raise DataError(
-            f"There are {num_train} training images; a fifth of them is set aside for validation.",
-            f"Save at least {MIN_TRAIN} training images.",
-        )
-    if not 0 <= num_validation < num_train:
-        raise DataError(
-            f"num_validation is {num_validation} of {num_train:,} training images.",
-            f"Choose a number from 0 to {num_train - 1:,}.",
-        )
-
-
 def _check_whole(words: str, value: object, least: int) -> None:
     """Refuse anything but a whole number from ``least``."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
         raise DataError(f"{words} is {value!r}.", f"Give a whole number from {least}.")
-
-
-def _shape(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape)) or "of a single number"

@@ -42,7 +42,9 @@ class PruningPlan:
     model: str = ""
 
     def __post_init__(self) -> None:
-        checked = {str(name): check_sparsity(name, value) for name, value in self.sparsities.items()}
+        checked = {
+            str(name): check_sparsity(name, value) for name, value in self.sparsities.items()
+        }
         object.__setattr__(self, "sparsities", MappingProxyType(checked))
         if self.granularity not in GRANULARITIES:
             raise PlanError(
@@ -93,6 +95,8 @@ class PruningPlan:
         Raises:
             PlanError: If a key is unknown, the schema is another or a value is of a wrong kind.
         """
+        if values is None:
+            raise PlanError("The plan is empty.", "Save a plan from the plan page first.")
         if not isinstance(values, Mapping):
             raise PlanError(
                 f"The plan is a {type(values).__name__}, not a mapping.",

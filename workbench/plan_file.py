@@ -85,6 +85,11 @@ def _text_of(path: Path) -> str:
 def _parse(text: str) -> object:
     try:
         return yaml.load(text, _Loader)
+    except yaml.constructor.ConstructorError as error:
+        raise PlanError(
+            f"The plan holds something that is no plain YAML: {error.problem}.",
+            "Write words and numbers only; tags such as '!!python' are never followed.",
+        ) from error
     except yaml.MarkedYAMLError as error:
         place = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise PlanError(

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.lib import format as npy
 
 from workbench.data import Data
+from workbench.data_checks import kind_of
 from workbench.errors import DataError
 from workbench.loading import limits
 from workbench.loading.files import AGAIN, check_kind, check_size, open_zip, read_file
 from workbench.loading.kinds import recognise_archive
 from workbench.loading.samples import sample_arrays, sample_data_names
-from workbench.loading.wording import by, listed, shown, sized
+from workbench.loading.wording import by, counted, listed, shown, sized
 
 _REQUIRED = ("x_train", "y_train", "x_test", "y_test")
 _OPTIONAL = ("mean", "std", "class_names", "num_validation", "notice")
@@ -42,7 +43,9 @@ def load_data(source: str | os.PathLike[str]) -> Data:
     if text in sample_data_names():
         return _from_bytes(text, _read(sample_arrays(text)), text)
     path = Path(text)
-    if not text or not (path.suffix or "/" in text or os.sep in text or path.exists()):
+    if not text.strip():
+        raise DataError("No data set was named.", "Give a sample's name or an .npz file.")
+    if not (path.suffix or "/" in text or os.sep in text or path.exists()):
         sample_arrays(text)
     if path.is_dir():
         raise DataError(
@@ -121,7 +124,7 @@ def _read_array(file: str, archive: zipfile.ZipFile, member: zipfile.ZipInfo) ->
             shape, _, dtype = header(stream)
             length = member.file_size - stream.tell()
     except Exception:
-        raise DataError(f"{key} in {file} is damaged: its header cannot be read.", AGAIN) from None
+        raise DataError(f"{key} in {file} is damaged: it cannot be read.", AGAIN) from None
     if dtype.hasobject:
         raise DataError(
             f"{key} in {file} holds pickled Python objects, which are never opened.",
@@ -150,7 +153,7 @@ def _check_keys(file: str, arrays: Mapping[str, np.ndarray]) -> None:
     extra = [key for key in arrays if key not in _REQUIRED + _OPTIONAL]
     if extra:
         raise DataError(
-            f"{file} holds the unknown {'array' if len(extra) == 1 else 'arrays'} {listed(extra)}.",
+            f"{file} holds {counted(len(extra), 'array')} of unknown meaning: {listed(extra)}.",
             f"Known are {', '.join(_REQUIRED + _OPTIONAL)}.",
         )
 
@@ -195,7 +198,9 @@ def _numbers(
     array = arrays[key]
     if array.dtype.kind not in "fiu" or array.ndim > 1:
         raise DataError(
-            f"{key} holds {array.dtype} values of shape {by(array.shape)}.",
+            f"{key} holds {kind_of(array)} of shape {by(array.shape)}."
+            if array.ndim
+            else f"{key} holds {kind_of(array)}.",
             "Give one number, or one per channel.",
         )
     return tuple(float(value) for value in array.reshape(-1))
@@ -206,9 +211,7 @@ def _words(key: str, arrays: Mapping[str, np.ndarray]) -> tuple[str, ...]:
         return ()
     array = arrays[key]
     if array.dtype.kind != "U" or array.ndim > 1:
-        raise DataError(
-            f"{key} holds {array.dtype} values, not words.", "Save an array of strings."
-        )
+        raise DataError(f"{key} holds {kind_of(array)}, not words.", "Save an array of strings.")
     return tuple(str(value) for value in array.reshape(-1))
 
 

@@ -6,8 +6,8 @@ import re
 from torch import nn
 
 from workbench.errors import LoadError
-from workbench.loading.families import check_numbers
-from workbench.loading.wording import shown
+from workbench.loading.weights import check_numbers
+from workbench.loading.wording import article, first_line, shown
 from workbench.names import suggest
 
 _REFERENCE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
@@ -36,19 +36,19 @@ def call_factory(source: str) -> nn.Module:
         target = getattr(target, part)
     if not callable(target):
         raise LoadError(
-            f"{source} is {_article(target)}, which cannot be called.",
+            f"{source} is {article(type(target).__name__)}, which cannot be called.",
             "Name a function without arguments that returns the network.",
         )
     try:
         module = target()
     except (Exception, SystemExit) as fault:
         raise LoadError(
-            f"{source} failed with {_words(fault)}.",
+            f"{source} failed with {first_line(fault)}.",
             "Call it in Python to see where; it is called without arguments.",
         ) from fault
     if not isinstance(module, nn.Module):
         raise LoadError(
-            f"{source} returned {_article(module)}, not a torch.nn.Module.",
+            f"{source} returned {article(type(module).__name__)}, not a torch.nn.Module.",
             "Return the network itself.",
         )
     for name, parameter in module.named_parameters():
@@ -71,15 +71,6 @@ def _import(path: str) -> object:
         ) from fault
     except (Exception, SystemExit) as fault:
         raise LoadError(
-            f"Importing {path} failed with {_words(fault)}.", "Import it in Python to see where."
+            f"Importing {path} failed with {first_line(fault)}.",
+            "Import it in Python to see where.",
         ) from fault
-
-
-def _words(fault: BaseException) -> str:
-    text = shown(str(fault).splitlines()[0] if str(fault) else "", 100).rstrip(".")
-    return f"{type(fault).__name__}: {text}" if text else type(fault).__name__
-
-
-def _article(value: object) -> str:
-    kind = type(value).__name__
-    return f"{'an' if kind[:1].lower() in 'aeiou' else 'a'} {kind}"

@@ -57,9 +57,7 @@ def find_family(
         architecture = recorded
     if not architecture:
         architecture = _guess(name, tensors)
-        notes.append(
-            f"Taken for {_titled(ARCHITECTURES[architecture])} by the names of its tensors."
-        )
+        notes.append(f"Took the architecture to be {architecture}, by the names of the tensors.")
     if architecture not in ARCHITECTURES:
         raise LoadError(
             f"There is no architecture {shown(architecture)!r}.",
@@ -67,10 +65,11 @@ def find_family(
         )
     family = ARCHITECTURES[architecture]
     arguments = _arguments(name, tensors, family, record, input_shape)
+    notes += _check_heads(name, arguments, record)
     skeleton = _skeleton(name, family, arguments)
     fitted = Fitted(family, arguments, skeleton)
     _check_names(name, tensors, fitted)
-    _check_shapes(name, tensors, fitted)
+    _check_shapes(name, tensors, fitted, input_shape)
     return fitted, notes
 
 
@@ -145,11 +144,22 @@ def _arguments(
         ) from None
     recorded = record.get("arguments")
     if isinstance(recorded, Mapping):
-        arguments |= {key: recorded[key] for key in _UNTOLD if key in arguments and key in recorded}
+        arguments |= {
+            key: recorded[key]
+            for key in _UNTOLD
+            if key in arguments and _alike(recorded.get(key), arguments[key])
+        }
     if input_shape is not None:
         given = {"input_shape": list(input_shape), "image_size": input_shape[1]}
         arguments |= {key: value for key, value in given.items() if key in arguments}
     return arguments
+
+
+def _alike(recorded: object, inferred: object) -> bool:
+    """Whether a recorded value can stand for an inferred one: a number, or as many of them."""
+    if isinstance(recorded, list) and isinstance(inferred, list):
+        return len(recorded) == len(inferred) and all(map(_alike, recorded, inferred))
+    return type(recorded) is int and type(inferred) is int
 
 
 def _skeleton(name: str, family: Architecture, arguments: Mapping[str, object]) -> nn.Module:
@@ -160,6 +170,28 @@ def _skeleton(name: str, family: Architecture, arguments: Mapping[str, object]) 
             f"The sizes of the tensors in {name} do not add up to {_titled(family)}.",
             _other(family),
         ) from None
+
+
+def _check_heads(
+    name: str, arguments: Mapping[str, object], record: Mapping[str, object]
+) -> list[str]:
+    """Note a number of attention heads that was assumed, and refuse one that cannot be.
+
+    Raises:
+        LoadError: If the width of the tokens is no multiple of the heads.
+    """
+    heads, width = arguments.get("heads"), arguments.get("width")
+    if not isinstance(heads, int) or not isinstance(width, int):
+        return []
+    if heads < 1 or width % heads:
+        raise LoadError(
+            f"The tokens in {name} have {width} numbers, which cannot be shared among {heads} "
+            "attention heads, and weights do not tell how many there are.",
+            "Load the network from the command line or Python as package.module:factory.",
+        )
+    if record:
+        return []
+    return [f"Assumed {heads} attention heads, which weights do not tell."]
 
 
 def _check_depth(arguments: Mapping[str, object]) -> None:
@@ -219,97 +251,26 @@ def _check_names(name: str, tensors: Mapping[str, Tensor], fitted: Fitted) -> No
         )
 
 
-def _check_shapes(name: str, tensors: Mapping[str, Tensor], fitted: Fitted) -> None:
+def _check_shapes(
+    name: str, tensors: Mapping[str, Tensor], fitted: Fitted,
+    input_shape: tuple[int, int, int] | None,
+) -> None:  # fmt: skip
     """Refuse tensors of another shape than the network's.
 
     Raises:
         LoadError: Naming the first, with both shapes, and how many there are.
     """
     expected = fitted.expected
+    images = f" for images of shape {by(input_shape)}" if input_shape else ""
     wrong = [key for key in tensors if tensors[key].shape != expected[key].shape]
     if wrong:
         first = wrong[0]
-        more = (
-            f", and {counted(len(wrong) - 1, 'other')} do not fit either" if len(wrong) > 1 else ""
-        )
+        more = f"; {counted(len(wrong) - 1, 'more tensor')} of other shapes" if wrong[1:] else ""
         raise LoadError(
-            f"{first} in {name} has shape {by(tensors[first].shape)}; beside the other tensors "
-            f"{_titled(fitted.family)} has {by(expected[first].shape)}{more}.",
-            "Save the weights of one network in one go, and check architecture and image size.",
+            f"{first} in {name} has shape {by(tensors[first].shape)}; beside the "
+            f"others {_titled(fitted.family)}{images} has {by(expected[first].shape)}{more}.",
+            "Check architecture and image shape, and save the weights of one network in one go.",
         )
-
-
-def fill(name: str, tensors: dict[str, Tensor], fitted: Fitted) -> tuple[nn.Module, list[str]]:
-    """Put the tensors into the network as float32, in eval mode; ``tensors`` is used up.
-
-    Returns:
-        The network, which shares no memory with ``tensors``, and notes on conversions.
-
-    Raises:
-        LoadError: If a tensor holds another kind of number or one that is not finite.
-    """
-    converted: dict[str, Tensor] = {}
-    kinds: set[str] = set()
-    for key, expected in fitted.expected.items():
-        if key in tensors:
-            tensor = tensors.pop(key)
-            if tensor.dtype not in (torch.float32, expected.dtype):
-                kinds.add(str(tensor.dtype).removeprefix("torch."))
-            converted[key] = _as_expected(name, key, tensor, expected)
-        else:
-            converted[key] = torch.zeros(expected.shape, dtype=expected.dtype)
-    module = fitted.skeleton
-    module.load_state_dict(converted, assign=True)
-    notes = [f"Converted {listed(sorted(kinds))} to float32."] if kinds else []
-    return module.eval(), notes
-
-
-def _as_expected(name: str, key: str, tensor: Tensor, expected: Tensor) -> Tensor:
-    """A fresh copy of one tensor in the kind of number that the network has."""
-    kind = str(tensor.dtype).removeprefix("torch.")
-    if tensor.layout != torch.strided or tensor.is_quantized or tensor.device.type != "cpu":
-        raise LoadError(
-            f"{shown(key)} in {name} is not stored as a plain array of numbers.",
-            "Save it dense and unquantised, for instance with tensor.dequantize().",
-        )
-    if not expected.is_floating_point():
-        if tensor.is_floating_point() or tensor.is_complex():
-            raise LoadError(
-                f"{shown(key)} in {name} holds {kind} numbers; whole numbers were expected.",
-                "Save the weights of the trained network again.",
-            )
-        return tensor.to(expected.dtype, copy=True)
-    check_numbers(name, key, tensor)
-    wanted = tensor.to(torch.float32, memory_format=torch.contiguous_format, copy=True)
-    if not bool(torch.isfinite(wanted).all()):
-        raise LoadError(
-            f"{shown(key)} in {name} holds {kind} numbers beyond the range of float32.",
-            "Scale the weights or check how they were saved.",
-        )
-    return wanted
-
-
-def check_numbers(name: str, key: str, tensor: Tensor) -> None:
-    """Refuse weights that are no floating-point numbers, or not finite.
-
-    Raises:
-        LoadError: Naming the tensor and counting what is not finite.
-    """
-    kind = str(tensor.dtype).removeprefix("torch.")
-    if tensor.dtype not in (torch.float32, torch.float64, torch.float16, torch.bfloat16):
-        raise LoadError(
-            f"{shown(key)} in {name} holds {kind} numbers; "
-            "float32, float64, float16 or bfloat16 were expected.",
-            "Save the weights before quantisation, as floating-point numbers.",
-        )
-    for words, bad in (("NaN", torch.isnan), ("infinite", torch.isinf)):
-        count = int(bad(tensor).sum())
-        if count:
-            raise LoadError(
-                f"{shown(key)} in {name} holds {count:,} {words} "
-                f"{'value' if count == 1 else 'values'} among {tensor.numel():,}.",
-                "The training diverged or the file is damaged: take an earlier checkpoint.",
-            )
 
 
 def _counter(key: str) -> bool:
@@ -318,7 +279,7 @@ def _counter(key: str) -> bool:
 
 
 def _titled(family: Architecture) -> str:
-    return f"{family.name} ({family.title})"
+    return f"architecture {family.name}"
 
 
 def _other(family: Architecture) -> str:

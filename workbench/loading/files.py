@@ -68,7 +68,8 @@ def check_kind(name: str, head: bytes, openable: tuple[str, ...], refusal: Refus
     """
     kind = recognise(head[:HEAD_BYTES])
     if kind.name not in openable:
-        raise refusal(f"{shown(name)} is {kind.words}.", advice or kind.advice)
+        own = kind.broken or not advice
+        raise refusal(f"{shown(name)} is {kind.words}.", kind.advice if own else advice)
     return kind
 
 

@@ -15,5 +15,8 @@ MAX_UNPACKED_BYTES = 4 * 1024**3
 MAX_ARRAYS = 64
 """Most arrays in one data file."""
 
+MAX_IMAGE_NUMBERS = 2**24
+"""Most numbers in one image, channels times height times width."""
+
 MAX_HEADER_BYTES = 16 * 1024**2
 """Longest header of a .safetensors file: about a thousand times that of a large network."""

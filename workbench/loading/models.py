@@ -4,18 +4,17 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import torch
-from torch import Tensor, nn
-
 from workbench.errors import LoadError
 from workbench.loading import limits
 from workbench.loading.factory import call_factory, names_factory
-from workbench.loading.families import fill, find_family
+from workbench.loading.families import find_family
 from workbench.loading.files import check_kind, check_size, read_file
 from workbench.loading.kinds import Kind
 from workbench.loading.samples import sample_card, sample_names, sample_weights
 from workbench.loading.tensors import OPENABLE, read_record, read_tensors
-from workbench.loading.wording import by, shown
+from workbench.loading.trial import check_runs
+from workbench.loading.weights import fill
+from workbench.loading.wording import shown
 from workbench.model import Model
 
 _ADVICE = "Give a sample's name, a .safetensors, .pt or .pth file, or package.module:factory."
@@ -53,7 +52,9 @@ def load_model(
                 "Use it on the command line or in Python, or upload the weights as a state dict.",
             )
         return _from_factory(text, shape, name)
-    if not text or not _is_path(text):
+    if not text.strip():
+        raise LoadError("No model was named.", _ADVICE)
+    if not _is_path(text):
         sample_weights(text)
     path = Path(text)
     data, kind = read_file(path, OPENABLE, limits.MAX_MODEL_BYTES, LoadError)
@@ -99,7 +100,7 @@ def _from_bytes(
     fitted, assumed = find_family(file, tensors, architecture, record, input_shape)
     module, conversions = fill(file, tensors, fitted)
     shape = input_shape or fitted.family.input_shape(fitted.arguments)
-    num_classes = _try(file, module, shape)
+    num_classes = check_runs(file, module, shape)
     notes += assumed + conversions
     trained_on = record.get("data") if card is not None else ""
     return Model(
@@ -122,44 +123,7 @@ def _from_factory(source: str, input_shape: tuple[int, int, int] | None, name: s
             )
         input_shape = _check_shape(own)
         assert input_shape is not None
-    return Model(name or source, module, input_shape, _try(source, module, input_shape))
-
-
-def _try(source: str, module: nn.Module, input_shape: tuple[int, int, int]) -> int:
-    """Run two black images through the network and return its number of classes.
-
-    Raises:
-        LoadError: If it fails on that shape or gives anything but finite scores per class.
-    """
-    try:
-        with torch.no_grad():
-            scores = module(torch.zeros(2, *input_shape))
-    except Exception as fault:
-        reason = shown((str(fault).splitlines() or [""])[0], 120).rstrip(".")
-        raise LoadError(
-            f"The network in {source} does not run on images of shape {by(input_shape)}: "
-            f"{type(fault).__name__}: {reason}.",
-            "Give the shape of the images it was trained on: channels, height, width.",
-        ) from fault
-    if not isinstance(scores, Tensor) or scores.dim() != 2 or scores.shape[0] != 2:
-        found = f"shape {by(scores.shape)}" if isinstance(scores, Tensor) else type(scores).__name__
-        raise LoadError(
-            f"The network in {source} answers two images with {found}; 2 x classes was expected.",
-            "Wrap it so that it returns one score per class and image.",
-        )
-    if scores.shape[1] < 2:
-        raise LoadError(
-            f"The network in {source} has {scores.shape[1]} output; a classifier has one score "
-            "for each of at least 2 classes.",
-            "Choose a network that tells classes apart.",
-        )
-    if not bool(torch.isfinite(scores).all()):
-        raise LoadError(
-            f"The network in {source} gives NaN or infinite scores for a black image.",
-            "Its weights are finite but too large, or a running variance is negative: take an "
-            "earlier checkpoint.",
-        )
-    return int(scores.shape[1])
+    return Model(name or source, module, input_shape, check_runs(source, module, input_shape))
 
 
 def _check_shape(shape: object) -> tuple[int, int, int] | None:

@@ -8,6 +8,7 @@ import io
 import pickletools
 import re
 import zipfile
+from collections.abc import Sequence
 
 import torch
 
@@ -15,7 +16,7 @@ from workbench.errors import LoadError
 from workbench.loading import limits
 from workbench.loading.files import AGAIN, open_zip
 from workbench.loading.kinds import Kind, recognise_archive
-from workbench.loading.wording import listed, shown
+from workbench.loading.wording import listed, shown, sized
 
 _HARMLESS = re.compile(
     r"torch\.\w+$|torch\.(_utils|_tensor|storage|serialization|nn\.parameter|distributed)\.|"
@@ -45,19 +46,28 @@ def read_archive(name: str, data: bytes) -> object:
         kind = recognise_archive([member.filename for member in members])
         if kind.name != "torch":
             raise LoadError(f"{name} is {kind.words}.", kind.advice)
-        packed = [m.filename for m in members if m.compress_type != zipfile.ZIP_STORED]
-        if packed or sum(member.file_size for member in members) > len(data):
-            raise LoadError(
-                f"{name} is compressed inside, which torch.save never does: {listed(packed)}.",
-                "It may be a zip bomb: open it only if you know where it comes from, and save "
-                "it again with torch.save.",
-            )
+        _check_packing(name, members, len(data))
         pickled = next(m for m in members if m.filename.rpartition("/")[2] == "data.pkl")
         try:
             instructions = archive.read(pickled)
         except Exception:
             raise LoadError(f"{name} is damaged: its data.pkl cannot be read.", AGAIN) from None
     return _load(name, data, instructions)
+
+
+def _check_packing(name: str, members: Sequence[zipfile.ZipInfo], length: int) -> None:
+    """Refuse what torch.save never writes: packed members, or more bytes than the file has."""
+    hint = "It looks like a zip bomb: ask for the file from a source that you trust."
+    packed = [m.filename for m in members if m.compress_type != zipfile.ZIP_STORED]
+    if packed:
+        raise LoadError(
+            f"{name} is compressed inside, which torch.save never does: {listed(packed)}.", hint
+        )
+    total = sum(member.file_size for member in members)
+    if total > length:
+        raise LoadError(
+            f"{name} has {sized(length)} and claims to hold {sized(total)} uncompressed.", hint
+        )
 
 
 def read_legacy(name: str, data: bytes) -> object:
@@ -71,7 +81,9 @@ def read_legacy(name: str, data: bytes) -> object:
 
 def refuse_pickle(name: str, data: bytes, kind: Kind) -> LoadError:
     """Say what a pickle that torch.save did not write would do."""
-    return _explain(name, data) or LoadError(f"{name} is {kind.words}.", kind.advice)
+    return _explain(name, data) or LoadError(
+        f"{name} is {kind.words} that torch.save did not write.", kind.advice
+    )
 
 
 def _load(name: str, data: bytes, instructions: bytes) -> object:

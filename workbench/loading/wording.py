@@ -8,12 +8,12 @@ import difflib
 import re
 from collections.abc import Iterable, Sequence
 
-_MARKUP = re.compile(r"[^\w .,:;@%=+/(){}'&#~-]")
+_MARKUP = re.compile(r"[^\w .,:;@%=+/(){}'&#~\[\]-]")
 
 
 def shown(text: object, most: int = 60) -> str:
     """A name from outside, safe to put into a message."""
-    plain = _MARKUP.sub("?", str(text))
+    plain = _MARKUP.sub("?", str(text)).replace("](", "] (")
     return plain if len(plain) <= most else f"{plain[: most - 3]}..."
 
 
@@ -48,6 +48,17 @@ def sized(num_bytes: int) -> str:
             value, unit = num_bytes / larger * 1000, name
             break
     return f"{value:.0f} {unit}" if value >= 100 else f"{value:.1f} {unit}"
+
+
+def article(noun: str) -> str:
+    """A noun with "a" or "an" before it."""
+    return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
+
+
+def first_line(fault: BaseException) -> str:
+    """An error of someone else's code: its class and the first line of what it says."""
+    text = shown((str(fault).splitlines() or [""])[0].rstrip(". "), 160)
+    return f"{type(fault).__name__}: {text}" if text else type(fault).__name__
 
 
 def nearest(name: str, choices: Iterable[str]) -> str | None:
