@@ -73,7 +73,7 @@ class ProgressLine:
             if self._moves:
                 filled = round(BAR * part)
                 parts.append(f"[{'#' * filled}{'.' * (BAR - filled)}]")
-            parts.append(f"{progress.done}/{progress.total}")
+            parts.append(f"{100 * part:3.0f} %")
             left = _seconds_left(progress, seconds)
             if left is not None:
                 parts.append(f"{_duration(left)} left")

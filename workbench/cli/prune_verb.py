@@ -91,10 +91,9 @@ def _result(run: Run, plan: PruningPlan, exported: Exported | None) -> dict[str,
     """The stages by name; one that was left out repeats the one before and says so."""
     values: dict[str, object] = {}
     seconds: dict[str, float] = {}
-    done = {stage.name: stage for stage in run.stages}
     last: Mapping[str, object] = {}
     for name in STAGES:
-        stage = done.get(name)
+        stage = run.stage(name)
         last = stage.measurement.to_dict() if stage else last
         values[name] = dict(last) | {"skipped": stage is None}
         seconds[name] = stage.seconds if stage else 0.0

@@ -35,7 +35,7 @@ from workbench.export.formats import (
 )
 from workbench.export.page import report_page
 from workbench.export.report import ON_ZEROS, Facts, make_report
-from workbench.export.source import model_source
+from workbench.export.source import model_source, takes_pixels
 from workbench.layers import Inspection, inspect
 from workbench.model import Model, check_fit
 from workbench.plan import PruningPlan
@@ -263,11 +263,9 @@ class _Export:
             "plan": self.plan.digest if self.plan else "",
         }
         if self.data is not None:
-            facts |= {
-                "class_names": list(self.data.class_names),
-                "mean": list(self.data.mean),
-                "std": list(self.data.std),
-            }
+            facts["class_names"] = list(self.data.class_names)
+            if takes_pixels(self.data):
+                facts |= {"mean": list(self.data.mean), "std": list(self.data.std)}
         return {k: v if isinstance(v, str) else json.dumps(v) for k, v in facts.items()}
 
     def _images(self, num_samples: int | None) -> Split:

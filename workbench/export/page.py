@@ -64,12 +64,15 @@ _STAGE_COLUMNS = (
     ("num_nonzero", "Non-zero parameters"), ("macs", "MACs"), ("bytes", "Bytes"),
     ("latency_ms", "Latency, ms"), ("seconds", "Took, s"),
 )  # fmt: skip
+_STAGE_TITLES = {
+    "dense": "Dense", "pruned": "Pruned", "repaired": "Repaired", "finetuned": "Fine-tuned",
+}  # fmt: skip
 
 
 def report_page(report: Mapping[str, Any]) -> str:
     """The page for a report made by ``make_report``."""
     model, size = report["model"], report["size"]
-    title = f"{model['name']}: {_percent(1 - _kept(size))} of all parameters pruned"
+    title = f"{model['name']}: {100 * (1 - _kept(size)):.1f} % of all parameters pruned"
     if size["num_nonzero"] == size["num_params"]:
         title = f"{model['name']}: dense model"
     shape = " x ".join(map(str, model["input_shape"]))
@@ -115,7 +118,7 @@ def _cards(report: Mapping[str, Any]) -> str:
     if report["checks"]:
         samples = max(check["samples"] for check in report["checks"])
         cards.append(
-            (f"{report['max_abs_diff']:.1e}", "largest difference of a class score",
+            (_difference(report["max_abs_diff"]), "largest difference of a class score",
              f"files against memory, {samples:,} images")
         )  # fmt: skip
     return "".join(
@@ -130,13 +133,34 @@ def _pruned(report: Mapping[str, Any]) -> str:
     if plan is None:
         return "<p>Nothing here: the model was exported as it came.</p>"
     count = sum(value > 0 for value in plan["sparsities"].values())
+    target = "any model with these layers"
+    if plan["model"]:
+        target = f"the dense model <code>{escape(plan['model'])}</code>"
     return (
         f"<p>Single weights of {count} layers, chosen by the criterion "
         f"<code>{escape(plan['criterion'])}</code>; sparsities by "
         f"<code>{escape(plan['allocation'])}</code>, seed {plan['seed']}. "
         f"The plan is <code>plan.yaml</code>, digest <code>{report['plan_digest']}</code>; it "
-        f"applies to the dense model <code>{escape(plan['model']) or 'of any digest'}</code>.</p>"
+        f"applies to {target}.</p>" + _recovery(report["run"])
     )
+
+
+def _recovery(run: Mapping[str, Any] | None) -> str:
+    """How the model was repaired and trained after pruning."""
+    if run is None:
+        return ""
+    repaired = any(stage["name"] == "repaired" for stage in run["stages"])
+    text = "Repaired by measuring the BatchNorm statistics again. " if repaired else ""
+    training = run["stages"][-1]["training"] if run["stages"] else None
+    if training:
+        settings = training["settings"]
+        epochs = len(training["history"]) - 1
+        text += (
+            f"Fine-tuned for {epochs} epochs with {settings['optimizer']}, seed "
+            f"{settings['seed']}, {training['seconds']:.0f} s; epoch {training['best_epoch']} was "
+            f"best on the validation images and is the one exported."
+        )
+    return f"<p>{escape(text)}</p>" if text else ""
 
 
 def _stages(stages: Sequence[Mapping[str, Any]]) -> str:
@@ -144,7 +168,7 @@ def _stages(stages: Sequence[Mapping[str, Any]]) -> str:
         return ""
     formats: dict[str, Callable[[Any], str]] = {
         "accuracy": _percent, "loss": "{:.4f}".format, "latency_ms": "{:.2f}".format,
-        "seconds": "{:.1f}".format, "stage": lambda name: escape(str(name).capitalize()),
+        "seconds": "{:.1f}".format, "stage": lambda name: _STAGE_TITLES.get(name, escape(name)),
     }  # fmt: skip
     rows = [
         [
@@ -183,7 +207,7 @@ def _files(report: Mapping[str, Any]) -> str:
         check = checks.get(file["name"])
         rows.append([
             f"<code>{escape(file['name'])}</code>", _number(file["bytes"]),
-            f"{check['max_abs_diff']:.1e}" if check else "",
+            _difference(check["max_abs_diff"]) if check else "",
             _percent(check["agreement"]) if check else "",
             f"<code>{file['sha256'][:16]}</code>",
         ])  # fmt: skip
@@ -192,7 +216,8 @@ def _files(report: Mapping[str, Any]) -> str:
         text = (
             f'<p><span class="good">Checked.</span> Each file below that has a difference was run '
             f"again and gave the class scores of the model in memory to within "
-            f"{report['max_abs_diff']:.1e}; {report['tolerance']:.1g} would have been refused.</p>"
+            f"{_difference(report['max_abs_diff'])}; more than {report['tolerance']:.1g} is "
+            f"refused.</p>"
         )
     if report["zipped_weights_bytes"]:
         text += (
@@ -210,21 +235,26 @@ def _notes(notes: Iterable[str]) -> str:
 def _loading(report: Mapping[str, Any]) -> str:
     names = {file["name"] for file in report["files"]}
     shape = ", ".join(map(str, report["model"]["input_shape"]))
-    prepared = f"float32 (samples, {shape})"
-    if report["data"]:
+    prepared = f"<p><code>images</code> are float32 of shape (samples, {shape})"
+    load, images = "load", "images"
+    if report["data"] and report["data"]["pixels"]:
         mean, std = (_short(report["data"][key]) for key in ("mean", "std"))
-        prepared += f", scaled to 0..1, minus {mean}, over {std}"
+        prepared += f": pixels scaled to 0..1, minus {mean}, divided by {std}"
+        load, images = "load, normalise", "normalise(pixels)"
     blocks = {
         "model.onnx": "import onnxruntime\n\n"
         'session = onnxruntime.InferenceSession("model.onnx")\n'
-        f'scores = session.run(None, {{"images": images}})[0]  # numpy, {prepared}',
+        'scores = session.run(None, {"images": images})[0]  # a NumPy array',
         "model.pt2": "import torch\n\n"
         'network = torch.export.load("model.pt2").module()\n'
-        f"scores = network(images)  # tensor, {prepared}",
-        "model.py": "from model import load\n\nnetwork = load()  # reads weights.safetensors\n"
-        f"scores = network(images)  # tensor, {prepared}",
+        "scores = network(images)  # a tensor",
+        "model.py": f"from model import {load}\n\n"
+        "network = load()  # reads weights.safetensors beside it\n"
+        f"scores = network({images})  # a tensor",
     }
-    return "".join(
+    if not names & set(blocks):
+        return ""
+    return f"{prepared}.</p>" + "".join(
         f"<p><code>{name}</code></p><pre>{escape(text)}</pre>"
         for name, text in blocks.items()
         if name in names
@@ -255,6 +285,10 @@ def _number(value: float) -> str:
 
 def _percent(value: float) -> str:
     return f"{100 * value:.2f} %" if 0 < value < 1 else f"{100 * value:.0f} %"
+
+
+def _difference(value: float) -> str:
+    return f"{value:.1e}" if value else "0"
 
 
 def _short(values: Sequence[float]) -> str:

@@ -12,6 +12,7 @@ from workbench.accounting import size_with_zeros
 from workbench.data import Data
 from workbench.export.exported import ExportedFile, FileCheck
 from workbench.export.folder import KIND
+from workbench.export.source import takes_pixels
 from workbench.layers import Inspection
 from workbench.model import Model
 from workbench.plan import PruningPlan
@@ -113,7 +114,10 @@ def _versions() -> dict[str, str]:
 def _describe(data: Data | None) -> dict[str, object] | None:
     if data is None:
         return None
-    return dict(data.describe()) | {"mean": list(data.mean), "std": list(data.std)}
+    values = dict(data.describe()) | {"pixels": takes_pixels(data)}
+    if takes_pixels(data):
+        values |= {"mean": list(data.mean), "std": list(data.std)}
+    return values
 
 
 def _stages(run: "Run | None") -> list[dict[str, object]]:

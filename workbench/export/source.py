@@ -131,7 +131,8 @@ def model_source(model: Model, data: Data | None = None) -> str:
     origin, classes, imports = _needed(family.source)
     usage = ["from model import load", "network = load()"]
     call = "scores = network(images)"
-    if data is not None:
+    normalises = data is not None and takes_pixels(data)
+    if normalises:
         usage[0] = "from model import CLASS_NAMES, load, normalise"
         call = "scores = network(normalise(images))"
     usage.append(f"{call}  # (samples, {', '.join(map(str, model.input_shape))})")
@@ -143,8 +144,13 @@ def model_source(model: Model, data: Data | None = None) -> str:
         origin=origin,
         classes=classes,
         build=family.build.__name__,
-        normalise=_NORMALISE if data is not None else "",
+        normalise=_NORMALISE if normalises else "",
     )
+
+
+def takes_pixels(data: Data) -> bool:
+    """Whether images are bytes, scaled and normalised for the network, or numbers as they are."""
+    return bool(data.x_test.dtype.kind == "u")
 
 
 def _needed(source: str) -> tuple[str, str, str]:
@@ -198,11 +204,9 @@ def _constants(model: Model, data: Data | None) -> str:
         "NUM_CLASSES": model.num_classes,
     }
     if data is not None:
-        values |= {
-            "CLASS_NAMES": tuple(map(str, data.class_names)),
-            "MEAN": tuple(map(float, data.mean)),
-            "STD": tuple(map(float, data.std)),
-        }
+        values["CLASS_NAMES"] = tuple(map(str, data.class_names))
+        if takes_pixels(data):
+            values |= {"MEAN": tuple(map(float, data.mean)), "STD": tuple(map(float, data.std))}
     lines = [f"{name} = {_literal(value, len(name) + 3)}" for name, value in values.items()]
     return "\n".join([*lines, _READER_CONSTANTS])
 
