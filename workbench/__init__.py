@@ -1,3 +1,142 @@
-"""Visual pruning of trained networks: look, measure, prune, repair, fine-tune, compare, export."""
+"""Visual pruning of trained networks: look, measure, prune, repair, fine-tune, compare, export.
 
+``import workbench as wb`` gives every step of the road as one function. Nothing heavy is imported
+until a step is first asked for.
+"""
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from workbench.accounting import PlanSize, size_of_plan
+    from workbench.allocation import ALLOCATIONS, Budget, allocate, parse_budget
+    from workbench.criteria import CRITERIA
+    from workbench.data import Data
+    from workbench.device import choose_device
+    from workbench.distributions import layer_histogram, weight_distributions
+    from workbench.errors import WorkbenchError
+    from workbench.experiment import (
+        Run,
+        Stage,
+        finetune_and_measure,
+        prune_and_measure,
+        run_experiment,
+    )
+    from workbench.export import export_model
+    from workbench.finetune import FineTuned, FineTuneSettings, finetune
+    from workbench.latency import Latency, measure_latency
+    from workbench.layers import Inspection, LayerInfo, inspect
+    from workbench.loading import load_data, load_model, sample_data_names, sample_names
+    from workbench.metrics import Measurement, Score, measure, score
+    from workbench.model import Model
+    from workbench.plan import PruningPlan
+    from workbench.plan_file import read_plan, write_plan
+    from workbench.progress import Progress
+    from workbench.prune import Pruned, build_masks, prune
+    from workbench.repair import REPAIRS, repair
+    from workbench.sensitivity import SensitivityCurves, SensitivitySettings, measure_sensitivity
+
+__all__ = [
+    "ALLOCATIONS",
+    "CRITERIA",
+    "REPAIRS",
+    "Budget",
+    "Data",
+    "FineTuneSettings",
+    "FineTuned",
+    "Inspection",
+    "Latency",
+    "LayerInfo",
+    "Measurement",
+    "Model",
+    "PlanSize",
+    "Progress",
+    "Pruned",
+    "PruningPlan",
+    "Run",
+    "Score",
+    "SensitivityCurves",
+    "SensitivitySettings",
+    "Stage",
+    "WorkbenchError",
+    "allocate",
+    "build_masks",
+    "choose_device",
+    "export_model",
+    "finetune",
+    "finetune_and_measure",
+    "inspect",
+    "layer_histogram",
+    "load_data",
+    "load_model",
+    "measure",
+    "measure_latency",
+    "measure_sensitivity",
+    "parse_budget",
+    "prune",
+    "prune_and_measure",
+    "read_plan",
+    "repair",
+    "run_experiment",
+    "sample_data_names",
+    "sample_names",
+    "score",
+    "size_of_plan",
+    "weight_distributions",
+    "write_plan",
+]
 __version__ = "0.1.0"
+
+_HOMES = {
+    "accounting": ("PlanSize", "size_of_plan"),
+    "allocation": ("ALLOCATIONS", "Budget", "allocate", "parse_budget"),
+    "criteria": ("CRITERIA",),
+    "data": ("Data",),
+    "device": ("choose_device",),
+    "distributions": ("layer_histogram", "weight_distributions"),
+    "errors": ("WorkbenchError",),
+    "experiment": ("Run", "Stage", "finetune_and_measure", "prune_and_measure", "run_experiment"),
+    "export": ("export_model",),
+    "finetune": ("FineTuneSettings", "FineTuned", "finetune"),
+    "latency": ("Latency", "measure_latency"),
+    "layers": ("Inspection", "LayerInfo", "inspect"),
+    "loading": ("load_data", "load_model", "sample_data_names", "sample_names"),
+    "metrics": ("Measurement", "Score", "measure", "score"),
+    "model": ("Model",),
+    "plan": ("PruningPlan",),
+    "plan_file": ("read_plan", "write_plan"),
+    "progress": ("Progress",),
+    "prune": ("Pruned", "build_masks", "prune"),
+    "repair": ("REPAIRS", "repair"),
+    "sensitivity": ("SensitivityCurves", "SensitivitySettings", "measure_sensitivity"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+class _Namespace(ModuleType):
+    """The package as a module whose public names are imported when first asked for.
+
+    Some functions are called like the module they live in. Python would put the submodule
+    ``workbench.prune`` in the place of the function ``prune`` as soon as anything imports it;
+    here the public name always means the function.
+    """
+
+    def __getattr__(self, name: str) -> object:
+        if name not in _HOME_OF:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+        super().__setattr__(name, value)
+        return value
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name in _HOME_OF and isinstance(value, ModuleType):
+            return
+        super().__setattr__(name, value)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *_HOME_OF})
+
+
+sys.modules[__name__].__class__ = _Namespace

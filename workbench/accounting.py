@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from workbench.errors import PlanError
-from workbench.names import suggest
 from workbench.plan import PruningPlan, num_pruned
 
 if TYPE_CHECKING:
@@ -68,9 +66,8 @@ def size_of_plan(inspection: Inspection, plan: PruningPlan) -> PlanSize:
     Raises:
         PlanError: If the plan names a layer that is unknown or cannot be pruned.
     """
-    check_layers(inspection, plan)
     pruned = {
-        name: num_pruned(sparsity, inspection.by_name[name].num_weights)
+        name: num_pruned(sparsity, inspection.layer(name).num_weights)
         for name, sparsity in plan.sparsities.items()
     }
     return size_with_zeros(inspection, pruned)
@@ -107,27 +104,3 @@ def tensor_bytes(count: int, nonzero: int) -> int:
         nonzero: Entries that are not zero.
     """
     return min(BYTES_PER_PARAM * count, BYTES_PER_PARAM * nonzero + -(-count // 8))
-
-
-def check_layers(inspection: Inspection, plan: PruningPlan) -> None:
-    """Refuse a plan that names a layer which is unknown or cannot be pruned.
-
-    Raises:
-        PlanError: With the nearest known name, or with the layer's reason.
-    """
-    for name in plan.sparsities:
-        check_layer(inspection, name)
-
-
-def check_layer(inspection: Inspection, name: str) -> None:
-    """Refuse the name of a layer which is unknown or cannot be pruned.
-
-    Raises:
-        PlanError: With the nearest known name, or with the layer's reason.
-    """
-    if name in inspection.by_name:
-        return
-    for layer in inspection.layers:
-        if layer.layer_name == name:
-            raise PlanError(f"{name} cannot be pruned. {layer.reason}", "Take it out of the plan.")
-    raise PlanError(f"The model has no layer {name!r}.", suggest(name, inspection.by_name))

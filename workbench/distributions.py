@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from workbench.accounting import check_layer
 from workbench.errors import SettingsError
 from workbench.layers import Inspection, inspect
 from workbench.model import Model
@@ -285,7 +284,7 @@ def _grid(scans: Sequence[Scan]) -> Counts:
 
 def _weight(model: Model, layer_name: str, inspection: Inspection | None) -> Tensor:
     inspection = inspection or inspect(model)
-    check_layer(inspection, layer_name)
+    inspection.layer(layer_name)
     return model.module.get_parameter(inspection.by_name[layer_name].parameter_name)
 
 

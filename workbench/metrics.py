@@ -16,7 +16,7 @@ from workbench.errors import DataError
 from workbench.latency import measure_latency
 from workbench.layers import inspect
 from workbench.model import Model, check_fit
-from workbench.progress import ShouldStop, never
+from workbench.progress import Progress, Report, ShouldStop, ignore, never
 
 BATCH = 100
 Z_95 = 1.959963984540054
@@ -102,7 +102,8 @@ class Measurement:
 
 def measure(
     model: Model, data: Data, *, split: SplitName = "test", num_samples: int | None = None,
-    latency: bool = True, device: torch.device | str = "cpu", should_stop: ShouldStop = never,
+    latency: bool = True, device: torch.device | str = "cpu", report: Report = ignore,
+    should_stop: ShouldStop = never,
 ) -> Measurement:  # fmt: skip
     """Measure accuracy, size and latency of a model.
 
@@ -113,6 +114,7 @@ def measure(
         num_samples: At most so many images; all if None.
         latency: Whether to time it, which takes up to a second or so.
         device: Where to run.
+        report: Hears of every batch.
         should_stop: Ends scoring early; ``samples`` then tells how far it came.
 
     Raises:
@@ -120,7 +122,8 @@ def measure(
     """
     check_fit(model, data)
     module = on_device(model.module, device)
-    scored = score(module, data.split(split, num_samples), device=device, should_stop=should_stop)
+    images = data.split(split, num_samples)
+    scored = score(module, images, device=device, report=report, should_stop=should_stop)
     inspection = inspect(model)
     zeros = {layer.layer_name: layer.num_zeros for layer in inspection.prunable}
     size = size_with_zeros(inspection, zeros)
@@ -137,7 +140,7 @@ def measure(
 
 def score(
     module: nn.Module, split: Split, *, batch_size: int = BATCH, device: torch.device | str = "cpu",
-    should_stop: ShouldStop = never,
+    report: Report = ignore, should_stop: ShouldStop = never,
 ) -> Score:  # fmt: skip
     """Classify the images of a split in eval mode; the module stays as it is.
 
@@ -146,6 +149,7 @@ def score(
         split: Images and labels.
         batch_size: Images in a pass; small ones stay in the processor's cache.
         device: Where to run.
+        report: Hears of every pass.
         should_stop: Asked before every pass but the first; True ends with what is there so far.
 
     Raises:
@@ -166,6 +170,7 @@ def score(
             found, present = _count_by_class(outputs, labels)
             hits, totals = (found, present) if not samples else (hits + found, totals + present)
             samples += len(labels)
+            report(Progress(samples, len(split), f"Classifying {split.name} images"))
     return _summarise(loss, samples, hits, totals)
 
 
@@ -204,7 +209,9 @@ def wilson_interval(correct: int, samples: int, z: float = Z_95) -> tuple[float,
     scale = 1 + z * z / samples
     centre = (p + z * z / (2 * samples)) / scale
     half = z * math.sqrt(p * (1 - p) / samples + z * z / (4 * samples**2)) / scale
-    return max(0.0, centre - half), min(1.0, centre + half)
+    low = centre - half if correct else 0.0
+    high = centre + half if correct < samples else 1.0
+    return min(low, p), max(high, p)
 
 
 def count_nonzero(module: nn.Module) -> int:

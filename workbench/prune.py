@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from workbench.accounting import check_layers
 from workbench.criteria import get_criterion, score_layer
 from workbench.errors import PlanError
 from workbench.layers import Inspection, inspect
@@ -63,11 +62,10 @@ def build_masks(
             that does not exist or cannot rank a layer.
     """
     inspection = inspection or inspect(model)
-    check_layers(inspection, plan)
     criterion = get_criterion(plan.criterion)
     masks = {}
     for name, sparsity in plan.sparsities.items():
-        key = inspection.by_name[name].parameter_name
+        key = inspection.layer(name).parameter_name
         weight = model.module.get_parameter(key)
         count = num_pruned(sparsity, weight.numel())
         if count in (0, weight.numel()):

@@ -2,12 +2,12 @@
 
 import math
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from tests.unit.small import stripes_data
 from workbench.augment import shift_and_flip
 from workbench.data import Data
 from workbench.errors import SettingsError
@@ -36,19 +36,9 @@ class Net(nn.Module):
         return self.classifier(self.dropout(y.view(len(x), -1)))
 
 
-def stripes(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Images whose class is the bright third of the rows, with noise."""
-    rng = np.random.default_rng(seed)
-    labels = rng.integers(0, 3, count)
-    images = rng.normal(0, 0.5, (count, 1, 6, 6)).astype(np.float32)
-    for image, label in zip(images, labels, strict=True):
-        image[0, 2 * label : 2 * label + 2] += 1
-    return images, labels
-
-
 @pytest.fixture(scope="module")
 def data() -> Data:
-    return Data("stripes", *stripes(160, 0), *stripes(60, 1), class_names=("a", "b", "c"))
+    return stripes_data()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from workbench.accounting import check_layer
 from workbench.allocation.budget import Budget, Levels, parse_budget, smallest_level
 from workbench.allocation.global_ranking import GlobalRanking
 from workbench.allocation.pool import Pool
@@ -105,8 +104,8 @@ def allocate(
 def _layers_to_prune(
     inspection: Inspection, protected: Collection[str] | None
 ) -> tuple[LayerInfo, ...]:
-    for name in protected or ():
-        check_layer(inspection, name)
+    for name in protected or ():  # refuses a name that is unknown
+        inspection.layer(name)
     layers = tuple(
         layer
         for layer in inspection.prunable

@@ -1,0 +1,127 @@
+"""Repair: BatchNorm statistics against a closed form; nothing else moves; no labels are read."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tests.unit.small import small_model, stripes_data
+from workbench.errors import SettingsError
+from workbench.model import Model
+from workbench.plan import PruningPlan
+from workbench.prune import Pruned, prune
+from workbench.repair import has_batch_norm, reestimate_batch_norm_, repair
+
+PLAN = PruningPlan({"conv1": 0.5, "fc": 0.5})
+
+
+def pruned_model() -> Pruned:
+    model = small_model()
+    with torch.no_grad():
+        model.module.norm.running_mean.fill_(3)
+        model.module.norm.running_var.fill_(5)
+    return prune(model, PLAN)
+
+
+def test_statistics_become_those_of_the_calibration_images() -> None:
+    pruned = pruned_model()
+    repaired = repair(pruned, stripes_data(), "bn")
+    images = stripes_data().split("calibration").images
+    with torch.no_grad():
+        inputs = pruned.model.module.conv1(images).transpose(0, 1).flatten(1)
+    norm = repaired.model.module.norm
+    torch.testing.assert_close(norm.running_mean, inputs.mean(1))
+    torch.testing.assert_close(norm.running_var, inputs.var(1))
+
+
+def test_statistics_are_the_average_over_batches_of_equal_size() -> None:
+    module = nn.Sequential(nn.BatchNorm2d(1))
+    images = torch.randn(600, 1, 2, 2) * 3 + 1
+    reestimate_batch_norm_(module, images)
+    batches = images.view(2, -1)
+    torch.testing.assert_close(module[0].running_mean, batches.mean(1).mean()[None])
+    torch.testing.assert_close(module[0].running_var, batches.var(1).mean()[None])
+
+
+def test_everything_else_stays_and_the_input_is_left_alone() -> None:
+    pruned = pruned_model()
+    digest = Model("again", pruned.model.copy_module(), (1, 6, 6), 3).digest
+    repaired = repair(pruned, stripes_data(), "bn")
+    assert Model("again", pruned.model.module, (1, 6, 6), 3).digest == digest
+    before, after = pruned.model.module.state_dict(), repaired.model.module.state_dict()
+    changed = {key for key in before if not torch.equal(before[key], after[key])}
+    assert changed == {"norm.running_mean", "norm.running_var", "norm.num_batches_tracked"}
+    assert repaired.masks is pruned.masks
+    assert repaired.model.module.norm.momentum == 0.1
+    assert not any(part.training for part in repaired.model.module.modules())
+
+
+def test_labels_and_test_images_play_no_part() -> None:
+    data = stripes_data()
+    shuffled = replace(
+        data,
+        y_train=np.roll(data.y_train, 1),
+        x_test=data.x_test + 9,
+        y_test=np.roll(data.y_test, 1),
+    )
+    one, two = (repair(pruned_model(), d, "bn").model.digest for d in (data, shuffled))
+    assert one == two
+
+
+def test_the_same_seed_gives_the_same_repair() -> None:
+    one, two, other = (
+        repair(pruned_model(), stripes_data(), "bn", num_samples=30, seed=seed).model.digest
+        for seed in (1, 1, 2)
+    )
+    assert one == two != other
+
+
+def test_it_brings_accuracy_back_after_statistics_went_wrong() -> None:
+    """A network that reads the class off normalised rows fails with wrong statistics only."""
+
+    class Rows(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm = nn.BatchNorm2d(1, affine=False)
+            self.classifier = nn.Linear(36, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.classifier((self.norm(x) - 0.3).relu().flatten(1))
+
+    network = Rows().eval()
+    with torch.no_grad():
+        network.classifier.bias.zero_()
+        rows = torch.arange(36) // 12
+        network.classifier.weight.copy_((rows == torch.arange(3)[:, None]).float())
+        network.norm.running_mean.fill_(50)  # every number falls below the threshold
+    data, plan = stripes_data(), PruningPlan({"classifier": 0.1})
+    broken = prune(Model("rows", network, (1, 6, 6), 3), plan)
+    split = data.split("test")
+
+    def accuracy(module: nn.Module) -> float:
+        with torch.no_grad():
+            return float((module(split.images).argmax(1) == split.labels).float().mean())
+
+    assert accuracy(broken.model.module) < 0.5
+    assert accuracy(repair(broken, data, "bn").model.module) > 0.9
+
+
+def test_none_and_models_without_batch_norm_come_back_as_they_are() -> None:
+    pruned = pruned_model()
+    assert repair(pruned, stripes_data(), "none") is pruned
+    linear = Model("l", nn.Sequential(nn.Flatten(), nn.Linear(36, 3)).eval(), (1, 6, 6), 3)
+    plain = prune(linear, PruningPlan({}))
+    assert repair(plain, stripes_data(), "bn") is plain
+    assert not has_batch_norm(nn.BatchNorm2d(2, track_running_stats=False))
+
+
+def test_unknown_methods_and_too_few_images_are_refused() -> None:
+    with pytest.raises(SettingsError) as refused:
+        repair(pruned_model(), stripes_data(), "bm")
+    assert str(refused.value) == (
+        "There is no repair 'bm'. Did you mean 'bn'? Choose one of: none, bn."
+    )
+    with pytest.raises(SettingsError, match="Repair got 1 images"):
+        repair(pruned_model(), stripes_data(), "bn", num_samples=1)

@@ -1,0 +1,366 @@
+"""An experiment: prune, repair, fine-tune, and measure every stage on the same images."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from workbench.data import Data
+from workbench.errors import DataError
+from workbench.finetune import FineTuned, FineTuneSettings, finetune
+from workbench.metrics import Measurement, Score, measure, score
+from workbench.model import Model, check_fit
+from workbench.plan import PruningPlan
+from workbench.progress import Progress, Report, ShouldStop, ignore, never
+from workbench.prune import Pruned, prune
+from workbench.repair import get_repair, repair
+
+TOTAL = 1_000
+TRAINING_COST = 3
+MESSAGES = {
+    "dense": "Measuring the dense model",
+    "pruned": "Measuring the pruned model",
+    "repaired": "Measuring the repaired model",
+    "finetuned": "Measuring the fine-tuned model",
+}
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """How a fine-tuning went: what ``finetune`` returned, but for the model.
+
+    Attributes:
+        settings: How it trained.
+        history: One entry per validated epoch, from epoch 0, before training.
+        best_epoch: The epoch that was kept.
+        seconds: Time from start to end.
+        stopped: Whether it was asked to stop.
+        samples_per_second: Training images a second.
+        note: What went wrong; empty where nothing did.
+    """
+
+    settings: FineTuneSettings
+    history: tuple[Mapping[str, Any], ...]
+    best_epoch: int
+    seconds: float
+    stopped: bool
+    samples_per_second: float
+    note: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return vars(self) | {
+            "settings": self.settings.to_dict(),
+            "history": [dict(entry) for entry in self.history],
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "TrainingRecord":
+        """The reverse of ``to_dict``."""
+        settings = FineTuneSettings.from_dict(values["settings"])
+        return cls(**dict(values) | {"settings": settings, "history": tuple(values["history"])})
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One measured state of the model.
+
+    Attributes:
+        name: ``dense``, ``pruned``, ``repaired`` or ``finetuned``.
+        measurement: On the test split: the final numbers.
+        validation: On the validation split, where plans are chosen and accuracy is predicted.
+        digest: Of the model at this stage (``Model.digest``).
+        seconds: Time to get from the stage before to this one; measuring is not counted.
+        training: How it was trained; None before fine-tuning.
+    """
+
+    name: str
+    measurement: Measurement
+    validation: Score
+    digest: str
+    seconds: float
+    training: TrainingRecord | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return vars(self) | {
+            "measurement": self.measurement.to_dict(),
+            "validation": self.validation.to_dict(),
+            "training": self.training.to_dict() if self.training else None,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Stage":
+        """The reverse of ``to_dict``."""
+        training = values.get("training")
+        return cls(
+            **dict(values)
+            | {
+                "measurement": Measurement.from_dict(values["measurement"]),
+                "validation": Score.from_dict(values["validation"]),
+                "training": TrainingRecord.from_dict(training) if training else None,
+            }
+        )
+
+
+@dataclass(frozen=True)
+class Run:
+    """One attempt: a plan, what was done with it and what came out.
+
+    Attributes:
+        plan: What was pruned.
+        stages: In order; the last one is the result. Training again adds a stage of the same name.
+        repair: A name in ``REPAIRS``.
+        model_name: Name of the dense model.
+        model_digest: Of the dense model.
+        data_name: Name of the data.
+        data_digest: Of the data.
+        stopped: Whether it was asked to stop before its end.
+    """
+
+    plan: PruningPlan
+    stages: tuple[Stage, ...]
+    repair: str
+    model_name: str
+    model_digest: str
+    data_name: str
+    data_digest: str
+    stopped: bool = False
+
+    @property
+    def final(self) -> Stage:
+        """The last stage that was measured."""
+        return self.stages[-1]
+
+    @property
+    def training(self) -> TrainingRecord | None:
+        """How the last fine-tuning went; None if there was none."""
+        return self.final.training if self.stages else None
+
+    def stage(self, name: str) -> Stage | None:
+        """The last stage of that name, or None."""
+        return next((stage for stage in reversed(self.stages) if stage.name == name), None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return vars(self) | {
+            "plan": self.plan.to_dict(),
+            "stages": [stage.to_dict() for stage in self.stages],
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Run":
+        """The reverse of ``to_dict``."""
+        stages = tuple(Stage.from_dict(stage) for stage in values["stages"])
+        plan = PruningPlan.from_dict(values["plan"])
+        return cls(**dict(values) | {"plan": plan, "stages": stages})
+
+
+def run_experiment(
+    model: Model, data: Data, plan: PruningPlan, *, repair: str = "bn",
+    finetune: FineTuneSettings | None = None, dense: Stage | None = None,
+    report: Report = ignore, should_stop: ShouldStop = never,
+    device: torch.device | str = "cpu",
+) -> tuple[Run, Pruned]:  # fmt: skip
+    """Prune, repair and fine-tune a model, and measure every stage.
+
+    Args:
+        model: The dense model; it stays as it is.
+        data: Images that fit it.
+        plan: What to prune.
+        repair: A name in ``REPAIRS``.
+        finetune: How to train; None does not train.
+        dense: The dense stage of another run of this model and data, to spare measuring again.
+        report: Hears of every step; ``values`` names the ``stage``, and brings its
+            ``measurement`` once it is there.
+        should_stop: True ends before the next stage; a fine-tuning that has begun ends with its
+            best epoch, which is measured and recorded.
+        device: Where to compute. The result is on the CPU.
+
+    Returns:
+        The run, and the model of its last step.
+
+    Raises:
+        PlanError: If the plan does not fit the model.
+        DataError: If the data do not fit the model.
+        SettingsError: If the repair is unknown.
+    """
+    before = _cost_of_measuring(data) * (2 + (repair != "none") - (dense is not None))
+    training = _cost_of_training(data, finetune) if finetune else 0
+    first = _part(report, 0, before / (before + training))
+    run, pruned = prune_and_measure(
+        model, data, plan, repair=repair, dense=dense, report=first, should_stop=should_stop,
+        device=device,
+    )  # fmt: skip
+    if finetune is None or run.stopped:
+        return run, pruned
+    second = _part(report, before / (before + training), 1)
+    return finetune_and_measure(
+        run, pruned, data, finetune, report=second, should_stop=should_stop, device=device
+    )
+
+
+def prune_and_measure(
+    model: Model, data: Data, plan: PruningPlan, *, repair: str = "bn",
+    dense: Stage | None = None, report: Report = ignore, should_stop: ShouldStop = never,
+    device: torch.device | str = "cpu",
+) -> tuple[Run, Pruned]:  # fmt: skip
+    """Prune and repair a model; measure it dense, pruned and, where that changed it, repaired.
+
+    Arguments, errors and results are those of ``run_experiment``.
+    """
+    get_repair(repair)
+    check_fit(model, data)
+    start = time.perf_counter()
+    pruned = prune(model, plan)
+    seconds = time.perf_counter() - start
+    repaired, repair_seconds = _repaired(pruned, data, repair, plan.seed, device)
+    todo = [("dense", model, 0.0)] if dense is None else []
+    todo.append(("pruned", pruned.model, seconds))
+    if repaired is not pruned:
+        todo.append(("repaired", repaired.model, repair_seconds))
+    stages = [dense] if dense else []
+    for index, (name, subject, spent) in enumerate(todo):
+        part = _part(report, index / len(todo), (index + 1) / len(todo))
+        stage = None
+        if not should_stop():
+            stage = measure_stage(
+                name, subject, data, seconds=spent, report=part, should_stop=should_stop,
+                device=device,
+            )  # fmt: skip
+        if stage is None:
+            break
+        stages.append(stage)
+    stopped = len(stages) < len(todo) + (dense is not None)
+    run = Run(
+        plan, tuple(stages), repair, model.name, model.digest, data.name, data.digest, stopped
+    )
+    return run, repaired
+
+
+def finetune_and_measure(
+    run: Run, pruned: Pruned, data: Data, settings: FineTuneSettings, *,
+    report: Report = ignore, should_stop: ShouldStop = never,
+    device: torch.device | str = "cpu",
+) -> tuple[Run, Pruned]:  # fmt: skip
+    """Fine-tune the model of a run, measure it and add the stage; also to train further.
+
+    A training that is stopped is measured all the same, and the run says that it was stopped.
+
+    Args:
+        run: Ends with ``pruned``; it stays as it is.
+        pruned: The model of the run's last stage.
+        data: The data of the run.
+        settings: How to train.
+        report: Hears of every step.
+        should_stop: Ends training with its best epoch.
+        device: Where to train. The result is on the CPU.
+
+    Raises:
+        DataError: If the data are not those of the run.
+    """
+    if run.data_digest != data.digest:
+        raise DataError(
+            f"The run was measured on {run.data_name}, digest {run.data_digest}; this is "
+            f"{data.name}, digest {data.digest}.",
+            "Fine-tune on the data that the run was measured on.",
+        )
+    measuring = _cost_of_measuring(data)
+    training_part = 1 - measuring / (measuring + _cost_of_training(data, settings))
+    tuned = finetune(
+        pruned, data, settings, report=_part(report, 0, training_part, "finetuned"),
+        should_stop=should_stop, device=device,
+    )  # fmt: skip
+    stage = _finetuned_stage(run, tuned, settings, data, _part(report, training_part, 1), device)
+    grown = replace(run, stages=(*run.stages, stage), stopped=run.stopped or tuned.stopped)
+    return grown, tuned.pruned
+
+
+def measure_stage(
+    name: str, model: Model, data: Data, *, seconds: float = 0.0,
+    training: TrainingRecord | None = None, validation: Score | None = None,
+    report: Report = ignore, should_stop: ShouldStop = never,
+    device: torch.device | str = "cpu",
+) -> Stage | None:  # fmt: skip
+    """Measure a model on the test and validation splits.
+
+    Args:
+        name: Of the stage.
+        model: What to measure.
+        data: Images that fit it.
+        seconds: What the stage took.
+        training: How it was trained.
+        validation: Its validation score, where known.
+        report: Hears of every batch, then of the measurement.
+        should_stop: True gives up.
+        device: Where to run.
+
+    Returns:
+        The stage, or None if stopped: a number from part of the images is no final number.
+    """
+    part = _part(report, 0, 1, name, MESSAGES[name])
+    measurement = measure(model, data, device=device, report=part, should_stop=should_stop)
+    split = data.split("validation")
+    if validation is None and not should_stop():
+        validation = score(model.module, split, device=device, should_stop=should_stop)
+    if validation is None or measurement.samples < len(data.y_test):
+        return None
+    if validation.samples < len(split):
+        return None
+    values = {"stage": name, "measurement": measurement.to_dict()}
+    report(Progress(TOTAL, TOTAL, MESSAGES[name], values))
+    return Stage(name, measurement, validation, model.digest, seconds, training)
+
+
+def _finetuned_stage(
+    run: Run, tuned: FineTuned, settings: FineTuneSettings, data: Data, report: Report,
+    device: torch.device | str,
+) -> Stage:  # fmt: skip
+    """The stage after a training; weights that did not change are not measured again."""
+    record = TrainingRecord(
+        settings, tuned.history, tuned.best_epoch, tuned.seconds, tuned.stopped,
+        tuned.samples_per_second, tuned.note,
+    )  # fmt: skip
+    model = tuned.pruned.model
+    if run.stages and run.final.digest == model.digest:
+        return replace(run.final, name="finetuned", seconds=tuned.seconds, training=record)
+    complete = tuned.validation.samples == len(data.split("validation"))
+    stage = measure_stage(
+        "finetuned", model, data, seconds=tuned.seconds, training=record,
+        validation=tuned.validation if complete else None, report=report, device=device,
+    )  # fmt: skip
+    assert stage is not None  # nothing asks it to stop
+    return stage
+
+
+def _repaired(
+    pruned: Pruned, data: Data, method: str, seed: int, device: torch.device | str
+) -> tuple[Pruned, float]:
+    start = time.perf_counter()
+    repaired = repair(pruned, data, method, seed=seed, device=device)
+    return repaired, time.perf_counter() - start
+
+
+def _cost_of_measuring(data: Data) -> float:
+    """Work to measure a stage, in images classified."""
+    return len(data.y_test) + len(data.split("validation"))
+
+
+def _cost_of_training(data: Data, settings: FineTuneSettings) -> float:
+    """Work to train, in images classified; a guess where the training goes by seconds."""
+    epochs = settings.epochs if settings.seconds is None else 10
+    return epochs * len(data.y_train) * TRAINING_COST + _cost_of_measuring(data)
+
+
+def _part(report: Report, start: float, end: float, stage: str = "", message: str = "") -> Report:
+    """A report of its own for a part of the work, from ``start`` to ``end`` out of 1."""
+
+    def report_part(progress: Progress) -> None:
+        inside = progress.done / progress.total if progress.total else 0.0
+        done = round(TOTAL * (start + (end - start) * inside))
+        values = ({"stage": stage} if stage else {}) | dict(progress.values)
+        report(Progress(done, TOTAL, message or progress.message, values))
+
+    return report_part
