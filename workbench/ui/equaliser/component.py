@@ -46,6 +46,7 @@ def equaliser(
         The checked edit where it differs from ``sparsities``, else None.
     """
     data = board.data | {
+        "key": key,
         "revision": revision,
         "values": [float(sparsities.get(name, 0.0)) for name in board.names],
         "measured": _measured(board, measured),

@@ -10,7 +10,7 @@ const STATES = new WeakMap(); // by mount point: lives as long as the component 
 const HISTORIES = (globalThis.workbenchEqualiser ??= new Map()); // by key and model: survives page switches
 
 /** Called by Streamlit on mount and whenever data or theme change. */
-export default function render({ data, parentElement, setStateValue, key }) {
+export default function render({ data, parentElement, setStateValue }) {
   let state = STATES.get(parentElement);
   if (!state) {
     state = newState(parentElement.querySelector(".equaliser"));
@@ -19,7 +19,7 @@ export default function render({ data, parentElement, setStateValue, key }) {
   state.data = data;
   state.text = data.text;
   state.send = () => setStateValue("edit", { revision: state.revision, values: state.values.slice() });
-  if (state.model !== data.model) openModel(state, key);
+  if (state.model !== data.model) openModel(state);
   if (state.revision !== data.revision && !state.before) adopt(state);
   const look = `${data.digest} ${data.height} ${data.measured?.label} ${JSON.stringify(data.text)}`;
   if (state.look === look) paintTotals(state);
@@ -40,15 +40,15 @@ function newState(root) {
   return {
     root, data: null, text: null, model: null, look: null, revision: null, values: [], known: [],
     history: null, outdated: false, rebuild: null,
-    selected: 0, shown: null, before: null, drag: null, press: null, typing: false, brush: false,
+    selected: 0, shown: null, before: null, drag: null, presses: [], typing: false, brush: false,
     keyTimer: 0, frame: 0,
   };
 }
 
 /** Start on a model: take its plan, and its history where this page was left and opened again. */
-function openModel(state, key) {
+function openModel(state) {
   const { data } = state;
-  const place = `${key} ${data.model}`;
+  const place = `${data.key} ${data.model}`;
   if (!HISTORIES.has(place)) HISTORIES.set(place, { past: [], future: [], last: null });
   Object.assign(state, {
     model: data.model, look: null, revision: null, before: null, drag: null, shown: null,

@@ -4,7 +4,6 @@
 const STEP = 0.01;
 const BIG_STEP = 0.1;
 const KEY_PAUSE_MS = 250;
-const DOUBLE_PRESS_MS = 350;
 const TOUCH_SLOP_PIXELS = 6;
 const GRAB_PIXELS = 9;
 const MOST_HISTORY = 100;
@@ -138,11 +137,7 @@ function onPointerDown(state, event) {
   event.preventDefault(); // no text selection; the focus is set here
   state.tracks.setPointerCapture(event.pointerId);
   selectColumn(state, i);
-  const again = state.press && state.press.column === i
-    && event.timeStamp - state.press.time < DOUBLE_PRESS_MS;
-  const { past } = state.history;
-  if (again && past.length > state.press.steps) state.before = past.pop(); // both presses are one step
-  state.press = again ? null : { column: i, time: event.timeStamp, steps: past.length };
+  state.presses = [state.presses[1], { column: i, steps: state.history.past.length }];
   begin(state);
   const height = state.tracks.clientHeight;
   const offset = (valueAt(state, event) - state.values[i]) * height;
@@ -153,13 +148,8 @@ function onPointerDown(state, event) {
     startX: event.clientX,
     startY: event.clientY,
     waiting: event.pointerType === "touch" || Math.abs(offset) < GRAB_PIXELS,
-    frozen: Boolean(again),
   };
-  if (again) {
-    setValue(state, i, 0);
-  } else if (!state.drag.waiting) {
-    setValue(state, i, valueAt(state, event));
-  }
+  if (!state.drag.waiting) setValue(state, i, valueAt(state, event));
   paintSoon(state);
 }
 
@@ -169,7 +159,6 @@ function onPointerMove(state, event) {
     if (event.pointerType !== "touch") showColumn(state, columnAt(state, event));
     return;
   }
-  if (drag.frozen) return;
   const moved = Math.hypot(event.clientX - drag.startX, event.clientY - drag.startY);
   const slop = event.pointerType === "touch" ? TOUCH_SLOP_PIXELS : 1;
   if (drag.waiting && moved < slop) return;
@@ -198,6 +187,19 @@ function onPointerUp(state, event) {
   if (drag.waiting && event.pointerType === "touch") setValue(state, drag.column, valueAt(state, event));
   paintNow(state);
   if (drag.column !== state.selected) selectColumn(state, drag.column);
+  commit(state);
+}
+
+/** Set the column to 0; what its two presses did is part of the same step. */
+function onDoubleClick(state) {
+  const [first, second] = state.presses;
+  if (!first || !second || first.column !== second.column) return;
+  commit(state);
+  const { past } = state.history;
+  if (past.length > first.steps) state.before = past.splice(first.steps)[0];
+  begin(state);
+  setValue(state, second.column, 0);
+  paintNow(state);
   commit(state);
 }
 
@@ -281,6 +283,7 @@ function listen(state) {
   tracks.addEventListener("pointermove", (event) => onPointerMove(state, event));
   tracks.addEventListener("pointerup", (event) => onPointerUp(state, event));
   tracks.addEventListener("pointercancel", () => onPointerCancel(state));
+  tracks.addEventListener("dblclick", () => onDoubleClick(state));
   tracks.addEventListener("pointerleave", () => {
     if (!state.drag) showColumn(state, state.selected);
   });

@@ -36,7 +36,7 @@ def _totals() -> dict[str, str]:
         "macs": _("MACs"),
         "macs_help": explain("MACs"),
         "bytes": _("Stored size"),
-        "bytes_help": _("Bytes of the weights with zeros left out and one bit per place."),
+        "bytes_help": explain("stored size"),
         "of": _("{share} of {total}"),
         "compression": _("Compression ratio"),
         "compression_help": explain("compression ratio"),
