@@ -3,9 +3,11 @@
 from workbench.architectures import ARCHITECTURES
 from workbench.data import Data
 from workbench.errors import StorageError
+from workbench.experiment import Run
 from workbench.loading import load_data, load_model
 from workbench.model import Model
-from workbench.store import DataRef, ModelRef, Store
+from workbench.prune import Pruned, restore_pruned
+from workbench.store import DataRef, ModelRef, Store, StoredRun
 
 
 def reopen_model(ref: ModelRef, store: Store) -> Model:
@@ -40,3 +42,18 @@ def reopen_data(ref: DataRef, store: Store) -> Data:
         StorageError: If an upload is missing or damaged.
     """
     return load_data(ref.sample) if ref.sample else store.load_data(ref.digest, ref.name)
+
+
+def reopen_run(stored: StoredRun, store: Store) -> Pruned:
+    """The model that a run ended with, together with its masks.
+
+    Raises:
+        LoadError: If the sample or factory it began with is no longer there.
+        StorageError: If its weights are missing or damaged.
+        PlanError: If the weights belong to another plan.
+    """
+    run = Run.from_dict(stored.record)
+    dense = reopen_model(stored.model_ref, store)
+    module = dense.copy_module()
+    module.load_state_dict(store.load_tensors(stored.weights[run.final.name]))
+    return restore_pruned(dense, run.plan, module)

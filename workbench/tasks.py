@@ -6,15 +6,22 @@ Arguments name the model and data by their references (``ModelRef.to_dict()``,
 in the store before the result is told: it survives a server that ends and a page nobody looks at.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from workbench.curve_cache import JsonLinesCache
+from workbench.data import Data
 from workbench.device import choose_device
-from workbench.progress import Report, ShouldStop
-from workbench.reopen import reopen_data, reopen_model
+from workbench.experiment import Run, Stage, finetune_and_measure, run_experiment
+from workbench.finetune_settings import FineTuneSettings
+from workbench.metrics import score
+from workbench.model import Model, check_fit
+from workbench.plan import PruningPlan
+from workbench.progress import Progress, Report, ShouldStop
+from workbench.prune import prune
+from workbench.reopen import reopen_data, reopen_model, reopen_run
 from workbench.sensitivity import SensitivitySettings, measure_sensitivity
-from workbench.store import DataRef, ModelRef, Store
+from workbench.store import DataRef, ModelRef, Store, StoredRun
 
 Arguments = Mapping[str, Any]
 StoreTask = Callable[[Store, str, Arguments, Report, ShouldStop], Mapping[str, object]]
@@ -49,7 +56,137 @@ def sensitivity(
     return {"key": key, "complete": curves.complete}
 
 
+def experiment(
+    store: Store, workspace_id: str, arguments: Arguments, report: Report, should_stop: ShouldStop
+) -> Mapping[str, object]:
+    """Prune, repair, fine-tune and measure, and add the run to the workspace.
+
+    Args:
+        store: Keeps the run and its weights.
+        workspace_id: Gets the run.
+        arguments: ``model`` and ``data`` (references), ``plan``, ``repair``, ``finetune``
+            (``FineTuneSettings`` or None for no training), ``name`` (may be empty), ``device``.
+        report: Hears of every step; see ``run_experiment``.
+        should_stop: Ends with the stages measured so far.
+
+    Returns:
+        ``run``: its number, or None where it was stopped before the pruned model was measured.
+    """
+    model_ref = ModelRef.from_dict(arguments["model"])
+    data_ref = DataRef.from_dict(arguments["data"])
+    model, data = reopen_model(model_ref, store), reopen_data(data_ref, store)
+    settings = arguments.get("finetune")
+    run, pruned = run_experiment(
+        model,
+        data,
+        PruningPlan.from_dict(arguments["plan"]),
+        repair=arguments["repair"],
+        finetune=None if settings is None else FineTuneSettings.from_dict(settings),
+        dense=_dense_stage(store.runs(workspace_id), model, data),
+        report=report,
+        should_stop=should_stop,
+        device=choose_device(arguments.get("device")),
+    )
+    if not run.stages or run.final.name == "dense":
+        return {"run": None}
+    if run.final.digest != pruned.model.digest:  # stopped between repair and its measurement
+        pruned = prune(model, run.plan)
+    stored = store.add_run(
+        workspace_id,
+        run.to_dict(),
+        model_ref=model_ref,
+        data_ref=data_ref,
+        weights={run.final.name: pruned.model.module.state_dict()},
+        name=arguments.get("name", ""),
+    )
+    return {"run": stored.number}
+
+
+def finetune(
+    store: Store, workspace_id: str, arguments: Arguments, report: Report, should_stop: ShouldStop
+) -> Mapping[str, object]:
+    """Train the model of a run further, and add the outcome to the workspace as another run.
+
+    Args:
+        store: Keeps the runs and their weights.
+        workspace_id: Holds the run and gets the new one.
+        arguments: ``run`` (its number), ``finetune`` (``FineTuneSettings``), ``name`` (may be
+            empty), ``device``.
+        report: Hears of every step; see ``finetune_and_measure``.
+        should_stop: Ends training with its best epoch, which is then measured.
+
+    Returns:
+        ``run``: the number of the new run.
+    """
+    before = store.run(workspace_id, arguments["run"])
+    run, tuned = finetune_and_measure(
+        Run.from_dict(before.record),
+        reopen_run(before, store),
+        reopen_data(before.data_ref, store),
+        FineTuneSettings.from_dict(arguments["finetune"]),
+        report=report,
+        should_stop=should_stop,
+        device=choose_device(arguments.get("device")),
+    )
+    stored = store.add_run(
+        workspace_id,
+        run.to_dict(),
+        model_ref=before.model_ref,
+        data_ref=before.data_ref,
+        weights={**before.weights, run.final.name: tuned.model.module.state_dict()},
+        name=arguments.get("name", ""),
+    )
+    return {"run": stored.number}
+
+
+def evaluate(
+    store: Store, workspace_id: str, arguments: Arguments, report: Report, should_stop: ShouldStop
+) -> Mapping[str, object]:
+    """Measure the accuracy of the model on the bench on the test split, and keep it there.
+
+    Args:
+        store: Keeps the accuracy among the workspace's settings, as ``measured``.
+        workspace_id: Gets it.
+        arguments: ``model`` and ``data`` (references), ``key`` (kept with the result), ``device``.
+        report: Hears of the beginning.
+        should_stop: Ends with the images scored so far, and then nothing is kept.
+
+    Returns:
+        ``accuracy, ci_low, ci_high, samples, split``.
+    """
+    model = reopen_model(ModelRef.from_dict(arguments["model"]), store)
+    data = reopen_data(DataRef.from_dict(arguments["data"]), store)
+    check_fit(model, data)
+    split = data.split("test")
+    report(Progress(0, 1, f"Classifying {len(split):,} images"))
+    device = choose_device(arguments.get("device"))
+    scored = score(model.module, split, device=device, should_stop=should_stop)
+    measured: dict[str, object] = {
+        "accuracy": scored.accuracy,
+        "ci_low": scored.ci_low,
+        "ci_high": scored.ci_high,
+        "samples": scored.samples,
+        "split": split.name,
+    }
+    if not should_stop():
+        kept = {"key": arguments["key"], "accuracy": measured}
+        store.save_settings(workspace_id, {"measured": kept})
+    return measured
+
+
+def _dense_stage(runs: Iterable[StoredRun], model: Model, data: Data) -> Stage | None:
+    """The dense model as the workspace's latest run with the same model and data measured it."""
+    for stored in reversed([*runs]):
+        run = Run.from_dict(stored.record)
+        if (run.model_digest, run.data_digest) == (model.digest, data.digest):
+            return run.stage("dense")
+    return None
+
+
 TASKS: dict[str, StoreTask] = {
     "sensitivity": sensitivity,
+    "experiment": experiment,
+    "finetune": finetune,
+    "evaluate": evaluate,
 }
 """Every task by the name that a job's ``kind`` gives it."""

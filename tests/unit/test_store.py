@@ -188,6 +188,18 @@ def test_a_run_keeps_the_uploads_it_began_with(store: Store) -> None:
     assert stored_files(store) == stored_files(store, "data") == set()
 
 
+def test_weights_can_be_shared_with_another_run(store: Store) -> None:
+    workspace = store.create_workspace()
+    first = add(store, workspace).weights["pruned"]
+    weights = {"pruned": first, "finetuned": tensors(2.0), "repaired": "0" * 16}
+    grown = store.add_run(workspace, {}, model_ref=SAMPLE, data_ref=DATA, weights=weights)
+    assert grown.weights == {"pruned": first, "finetuned": store.save_tensors(tensors(2.0))}
+    store.delete_run(workspace, 1)
+    assert store.load_tensors(first).keys() == tensors().keys()
+    store.delete_run(workspace, 2)
+    assert stored_files(store) == set()
+
+
 def test_uploaded_data_returns_equal(store: Store) -> None:
     data = small_data()
     digest = store.save_data(data)

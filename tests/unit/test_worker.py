@@ -103,7 +103,7 @@ def test_the_real_worker_answers(tmp_path: Path) -> None:
     worker.send({"task": "no such task", "owner": "", "arguments": {}})
     kinds = []
     while not kinds or kinds[-1] != "error":
-        message = worker.receive(60)
+        message = worker.receive(150)
         assert message is not None
         kinds.append(message["kind"])
     worker.kill()

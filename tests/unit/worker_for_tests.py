@@ -63,7 +63,12 @@ def chatter(owner, arguments, report, should_stop):
     print("stray {not json")
     os.write(1, b"stray bytes \xff\n")
     os.system("echo stray child")
-    return {"typed": sys.stdin.read(), "word": "Schicht-é ✂ 剪枝", "folder": os.getpid()}
+    return {"typed": sys.stdin.read(), "word": "Schicht-é ✂ 剪枝", "pid": os.getpid()}
+
+
+def tell_priority(owner, arguments, report, should_stop):
+    """What keeps the page usable while this works."""
+    return {"nice": getattr(os, "nice", lambda _: 10)(0), "omp": os.environ["OMP_WAIT_POLICY"]}
 
 
 def load():
@@ -72,7 +77,8 @@ def load():
         Path(sys.argv[1]).unlink()
         os._exit(5)
     return {
-        task.__name__: task for task in (count, finish_slowly, deaf, die, refuse, fault, chatter)
+        task.__name__: task
+        for task in (count, finish_slowly, deaf, die, refuse, fault, chatter, tell_priority)
     }
 
 

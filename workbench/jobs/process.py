@@ -111,10 +111,15 @@ class WorkerProcess:
 
 
 def _environment() -> dict[str, str]:
-    """The environment with the workbench importable, also from a checkout nobody installed."""
-    environment = dict(os.environ)
+    """The environment with the workbench importable, and with threads that sleep while they wait.
+
+    By default OpenMP's threads spin at every barrier. With other programs on the same cores that
+    costs four times the processor time: 14 s in place of 3.3 s for one sensitivity point of
+    ResNet-20 at 2 threads on 2 busy cores.
+    """
+    environment = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0", **os.environ}
     root = Path(workbench.__file__).resolve().parent.parent
-    if (root / "pyproject.toml").is_file():
+    if (root / "pyproject.toml").is_file():  # a checkout that perhaps nobody installed
         paths = [str(root), *filter(None, [environment.get("PYTHONPATH")])]
         environment["PYTHONPATH"] = os.pathsep.join(paths)
     return environment

@@ -15,10 +15,11 @@ from workbench.jobs.job import Job, JobState, JobView
 from workbench.jobs.process import WorkerProcess
 
 POLL_SECONDS = 0.1
-ANSWER_SECONDS = 3.0
-"""How long a worker may take to notice a stop before it is killed."""
+ANSWER_SECONDS = 4.0
+"""How long a worker may take to notice a stop before it is killed; it usually takes 0.1 s."""
 _KEEP_SECONDS = 6 * 3600.0
 _KEEP_PER_KIND = 3
+Ending = tuple[JobState, Mapping[str, object] | None]
 _LOG = logging.getLogger(__name__)
 
 
@@ -182,13 +183,15 @@ class Jobs:
         for _ in range(2):
             worker = self._take_worker()
             try:
-                if self._follow(job, worker):
-                    return
+                ending = self._follow(job, worker)
             finally:
-                worker.kill()
+                code = worker.kill()
                 with self._changed:
                     self._current = None
-        raise _ended_unexpectedly(worker)
+            if ending is not None:
+                self._finish(job, *ending)
+                return
+        raise _ended_unexpectedly(code)
 
     def _take_worker(self) -> WorkerProcess:
         with self._changed:
@@ -201,17 +204,17 @@ class Jobs:
             self._current = spare or WorkerProcess(self._command)
             return self._current
 
-    def _follow(self, job: Job, worker: WorkerProcess) -> bool:
-        """Pass on what the worker says until it ends; False if it ended before it began."""
+    def _follow(self, job: Job, worker: WorkerProcess) -> Ending | None:
+        """Pass on what the worker says until it ends; None if it died before it began."""
         worker.send({"task": job.kind, "owner": job.owner, "arguments": job.request})
         begun = told = answered = False
         while True:
             try:
                 message = worker.receive(POLL_SECONDS) or {"kind": "nothing"}
             except EOFError:
-                if not begun:
-                    return False
-                raise _ended_unexpectedly(worker) from None
+                if begun:
+                    raise _ended_unexpectedly(worker.kill()) from None
+                return None
             kind = message["kind"]
             begun = begun or kind == "begun"
             answered = answered or kind == "stopping"
@@ -220,9 +223,8 @@ class Jobs:
             elif kind == "error":
                 raise JobError(str(message["message"]), str(message["hint"]))
             elif kind == "result":
-                state: JobState = "cancelled" if message["stopped"] else "done"
-                self._finish(job, state, result=message["result"])  # type: ignore[arg-type]
-                return True
+                result: Mapping[str, object] = message["result"]  # type: ignore[assignment]
+                return ("cancelled" if message["stopped"] else "done", result)
             if job.stop_asked is None:
                 continue
             if not told:
@@ -230,25 +232,23 @@ class Jobs:
                 told = True
             late = not answered and time.monotonic() - job.stop_asked > ANSWER_SECONDS
             if job.stop_urgent or late or not begun:
-                self._finish(job, "cancelled")
-                return True
+                return ("cancelled", None)
 
     def _finish(
         self,
         job: Job,
         state: JobState,
-        *,
         result: Mapping[str, object] | None = None,
         error: WorkbenchError | None = None,
     ) -> None:
-        job.end(state, result, error)
         if self._ledger is not None and not self._closed:
             with contextlib.suppress(WorkbenchError):
                 self._ledger.end(job.id)
+        job.end(state, result, error)
 
 
-def _ended_unexpectedly(worker: WorkerProcess) -> JobError:
+def _ended_unexpectedly(code: int) -> JobError:
     return JobError(
-        f"The background process ended unexpectedly (exit code {worker.kill()}).",
+        f"The background process ended unexpectedly (exit code {code}).",
         "It may have run out of memory: close other programs or ask for less, then start it again.",
     )

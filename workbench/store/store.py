@@ -175,7 +175,7 @@ class Store:
         *,
         model_ref: ModelRef,
         data_ref: DataRef,
-        weights: "Mapping[str, Mapping[str, Tensor]]",
+        weights: "Mapping[str, Mapping[str, Tensor] | str]",
         name: str = "",
     ) -> StoredRun:
         """Keep an attempt with the weights of its stages.
@@ -185,16 +185,26 @@ class Store:
             record: The run as plain JSON.
             model_ref: The dense model it began with.
             data_ref: The data it was measured on.
-            weights: Stage name to that stage's state dict.
+            weights: Stage name to that stage's state dict, or to the digest of weights that another
+                run keeps; those are left out if it was deleted meanwhile.
             name: What a page shows; ``Run N`` if empty.
 
         Raises:
             StorageError: If the disk is full or the workspace is unknown; nothing is kept then.
         """
-        digests = {stage: self.save_tensors(tensors) for stage, tensors in weights.items()}
+        own = {stage: held for stage, held in weights.items() if not isinstance(held, str)}
+        digests = {
+            stage: _checked(held) if isinstance(held, str) else self.save_tensors(held)
+            for stage, held in weights.items()
+        }
         with self._database.write() as session:
-            for stage, tensors in weights.items():
+            for stage, tensors in own.items():
                 self._save_again(digests[stage], tensors)
+            digests = {
+                stage: digest
+                for stage, digest in digests.items()
+                if self._path("tensors", digest).exists()
+            }
             workspace = _row(session, workspace_id)
             workspace.last_run += 1
             row = RunRow(
