@@ -8,6 +8,7 @@ from workbench.ui.warm import when_warm
 
 st.title(_("Model"))
 model_panels.show_overview()
+model_panels.measure_accuracy()
 st.subheader(_("Where the weights lie"), anchor=False)
 when_warm(weights_panels.show_overview, weights_panels.OVERVIEW_HEIGHT)
 st.divider()

@@ -31,7 +31,7 @@ def open_app(monkeypatch):
     def open_(ws: str = "", page: str = "", model: str = "", data: str = "") -> AppTest:
         monkeypatch.setenv("WORKBENCH_MODEL", model)
         monkeypatch.setenv("WORKBENCH_DATA", data)
-        app = AppTest.from_file(ENTRY, default_timeout=30)
+        app = AppTest.from_file(ENTRY, default_timeout=120)
         if ws:
             app.query_params["ws"] = ws
         app.run()

@@ -20,9 +20,11 @@ st.set_page_config(
 st.logo(HERE / "static" / "icon.png", size="large")
 st.html(HERE / "static" / "page.css")
 warm.warm_up()
-page = st.navigation(navigation.pages())
+pages = navigation.pages()
+page = st.navigation(pages, position="hidden")
 with errors.guard():
     session.open_workspace()
+    sidebar.show(pages)
     errors.show_notices()
-    sidebar.show()
     page.run()
+warm.rerun_when_warm()

@@ -56,10 +56,10 @@ def key_of(ref: ModelRef | DataRef) -> str:
     return digest_of_json({**ref.to_dict(), "name": ""})
 
 
-_BY_REFERENCE: dict[str | type[Any], Callable[[Any], Any]] = {ModelRef: key_of, DataRef: key_of}
+BY_REFERENCE: dict[str | type[Any], Callable[[Any], Any]] = {ModelRef: key_of, DataRef: key_of}
 
 
-@st.cache_resource(show_spinner=False, max_entries=16, hash_funcs=_BY_REFERENCE)
+@st.cache_resource(show_spinner=False, max_entries=16, hash_funcs=BY_REFERENCE)
 def model(ref: ModelRef) -> Model:
     """The model that a reference points to."""
     from workbench.reopen import reopen_model
@@ -67,7 +67,7 @@ def model(ref: ModelRef) -> Model:
     return reopen_model(ref, store())
 
 
-@st.cache_resource(show_spinner=False, max_entries=4, hash_funcs=_BY_REFERENCE)
+@st.cache_resource(show_spinner=False, max_entries=4, hash_funcs=BY_REFERENCE)
 def data(ref: DataRef) -> Data:
     """The data that a reference points to."""
     from workbench.reopen import reopen_data
@@ -75,7 +75,7 @@ def data(ref: DataRef) -> Data:
     return reopen_data(ref, store())
 
 
-@st.cache_resource(show_spinner=False, max_entries=64, hash_funcs=_BY_REFERENCE)
+@st.cache_resource(show_spinner=False, max_entries=64, hash_funcs=BY_REFERENCE)
 def inspection(ref: ModelRef) -> Inspection:
     """The layers of the model that a reference points to."""
     from workbench.layers import inspect
@@ -83,7 +83,7 @@ def inspection(ref: ModelRef) -> Inspection:
     return inspect(model(ref))
 
 
-@st.cache_resource(show_spinner=False, max_entries=64, hash_funcs=_BY_REFERENCE)
+@st.cache_resource(show_spinner=False, max_entries=64, hash_funcs=BY_REFERENCE)
 def distributions(ref: ModelRef) -> tuple[LayerDistribution, ...]:
     """Where the weights of every layer lie."""
     from workbench.distributions import weight_distributions
@@ -91,7 +91,7 @@ def distributions(ref: ModelRef) -> tuple[LayerDistribution, ...]:
     return weight_distributions(model(ref), inspection(ref))
 
 
-@st.cache_resource(show_spinner=False, max_entries=256, hash_funcs=_BY_REFERENCE)
+@st.cache_resource(show_spinner=False, max_entries=256, hash_funcs=BY_REFERENCE)
 def histogram(ref: ModelRef, layer_name: str) -> LayerHistogram:
     """The signed histogram of one layer."""
     from workbench.distributions import layer_histogram
@@ -99,7 +99,7 @@ def histogram(ref: ModelRef, layer_name: str) -> LayerHistogram:
     return layer_histogram(model(ref), layer_name)
 
 
-@st.cache_data(show_spinner=False, max_entries=1024, hash_funcs=_BY_REFERENCE)
+@st.cache_data(show_spinner=False, max_entries=1024, hash_funcs=BY_REFERENCE)
 def threshold(ref: ModelRef, layer_name: str, sparsity: float) -> float:
     """Absolute weight at which a sparsity cuts one layer by magnitude."""
     from workbench.distributions import threshold as exact_threshold

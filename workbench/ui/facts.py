@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from workbench.loading.samples import sample_card, sample_names, sample_weights
 from workbench.ui.i18n import _
@@ -48,7 +48,6 @@ class ModelFacts:
         input_shape: ``(channels, height, width)``.
         num_classes: Classes told apart.
         data_name: Sample data the model was trained on, or empty.
-        summary: One line about the model, or empty.
         measured: Accuracy on the test split of ``data_name``, or None.
     """
 
@@ -61,7 +60,6 @@ class ModelFacts:
     input_shape: tuple[int, ...]
     num_classes: int
     data_name: str = ""
-    summary: str = ""
     measured: MeasuredAccuracy | None = None
 
     def to_dict(self) -> dict[str, object]:
@@ -69,15 +67,14 @@ class ModelFacts:
         return asdict(self) | {"input_shape": list(self.input_shape)}
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, object]) -> ModelFacts:
-        """Read back what ``to_dict`` wrote."""
-        measured = values.get("measured")
-        rest = {
-            **values,
-            "input_shape": tuple(values["input_shape"]),  # type: ignore[arg-type]
-            "measured": MeasuredAccuracy(**measured) if isinstance(measured, Mapping) else None,
-        }
-        return cls(**rest)  # type: ignore[arg-type]
+    def from_dict(cls, values: Mapping[str, Any]) -> ModelFacts:
+        """Read back what ``to_dict`` wrote, or the same keys of a sample's card."""
+        names = [field.name for field in fields(cls)]
+        known = {name: values[name] for name in names if name in values}
+        known["input_shape"] = tuple(known["input_shape"])
+        measured = known.get("measured")
+        known["measured"] = MeasuredAccuracy(**measured) if measured else None
+        return cls(**known)
 
 
 def facts_of_model(model: Model, inspection: Inspection, file_bytes: int) -> ModelFacts:

@@ -7,6 +7,7 @@ from workbench.ui import bench, session
 from workbench.ui.errors import callback, guard, plain
 from workbench.ui.facts import ModelFacts, sample_choices, sample_line
 from workbench.ui.i18n import _
+from workbench.ui.job_panel import is_active, show_job, start_job
 from workbench.ui.theme import compact, in_bytes, interval, percent, shape
 from workbench.ui.words import explain
 
@@ -26,7 +27,7 @@ def show_overview() -> None:
         for column in columns:
             column.skeleton(height=114)
         return
-    measured = facts.measured
+    measured = session.measured_accuracy()
     metrics = (
         (_("Parameters"), compact(facts.num_params), f"{facts.num_params:,}", "parameters"),
         (_("MACs"), compact(facts.macs), _("for one image"), "MACs"),
@@ -45,6 +46,21 @@ def show_overview() -> None:
             label, value, border=True, height="stretch", delta_description=detail,
             help=explain(term),
         )  # fmt: skip
+
+
+def measure_accuracy() -> None:
+    """Offer to measure the test accuracy where nobody has yet; watch the work."""
+    if session.measured_accuracy() is None and session.workspace().data_ref is not None:
+        st.button(
+            _("Measure the test accuracy"), icon=":material/speed:", on_click=callback(_measure),
+            disabled=is_active("evaluate"), help=explain("test split"),
+        )  # fmt: skip
+        show_job("evaluate")
+
+
+def _measure() -> None:
+    request = session.job_request(key=session.measurement_key())
+    start_job("evaluate", _("Test accuracy"), request)
 
 
 def _describe(facts: ModelFacts | None, sample: str) -> str:

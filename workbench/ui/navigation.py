@@ -1,5 +1,6 @@
-"""The pages, in the order of the work."""
+"""The pages, in the order of the work, and the links to them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import streamlit as st
@@ -35,3 +36,13 @@ def page(name: str, title: str, icon: str) -> Page:
         url_path=None if name == "model" else name,
         default=name == "model",
     )
+
+
+def show_links(targets: Sequence[Page], address: dict[str, str]) -> None:
+    """Draw the links to the pages, each with the workspace in its address.
+
+    Streamlit's own links drop the address's parameters, and putting them back costs the browser's
+    Back button a second press.
+    """
+    for target in targets:
+        st.page_link(target, query_params=address, width="stretch")

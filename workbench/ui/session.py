@@ -17,6 +17,7 @@ from workbench.plan import PruningPlan
 from workbench.store import DataRef, ModelRef, Workspace
 from workbench.ui import bench, errors
 from workbench.ui.facts import (
+    MeasuredAccuracy,
     ModelFacts,
     facts_of_model,
     facts_of_sample,
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 ADDRESS_KEY = "ws"
 _MIRROR = "workspace"
 _FACTS = "model_facts"
+_MEASURED = "measured"
+_REVISION = "plan_revision"
 
 
 def open_workspace() -> None:
@@ -158,6 +161,24 @@ def model_facts() -> ModelFacts | None:
     return facts_of_model(model, bench.inspection(ref), 4 * bench.inspection(ref).num_params)
 
 
+def measured_accuracy() -> MeasuredAccuracy | None:
+    """Accuracy of the model on the test split of the data on the bench; None if not measured."""
+    facts, ref = model_facts(), workspace().data_ref
+    if facts is None or ref is None:
+        return None
+    if facts.measured is not None and ref.sample == facts.data_name:
+        return facts.measured
+    kept = setting(_MEASURED)
+    if kept and kept["key"] == measurement_key():
+        return MeasuredAccuracy(**kept["accuracy"])
+    return None
+
+
+def measurement_key() -> str:
+    """Names the model and the data on the bench together."""
+    return f"{bench.key_of(model_ref())}-{bench.key_of(data_ref())}"
+
+
 def use_sample_model(name: str) -> None:
     """Put a sample model on the bench, with its data unless uploaded data fits it."""
     _put_model(ModelRef(name=name, sample=name))
@@ -228,9 +249,21 @@ def plan() -> PruningPlan:
 
 
 def set_plan(changed: PruningPlan) -> None:
-    """Keep a plan on the bench."""
-    bench.store().save_plan(workspace_id(), changed)
+    """Keep a plan on the bench, marked as made for the model there."""
+    own = PruningPlan.from_dict(changed.to_dict() | {"model": require_model().digest})
+    bench.store().save_plan(workspace_id(), own)
     refresh()
+
+
+def replace_plan(changed: PruningPlan) -> None:
+    """Keep a plan that did not come from the hand; the columns of the editor follow it."""
+    set_plan(changed)
+    st.session_state[_REVISION] = plan_revision() + 1
+
+
+def plan_revision() -> int:
+    """Counts the changes of the plan that did not come from the hand."""
+    return int(st.session_state.get(_REVISION, 0))
 
 
 def setting(name: str, default: Any = None) -> Any:

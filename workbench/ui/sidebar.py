@@ -1,16 +1,21 @@
-"""What stands under the navigation: the model, the data and the address to come back to."""
+"""The sidebar: links to the pages, the model and the data, the address to come back to."""
+
+from collections.abc import Sequence
 
 import streamlit as st
+from streamlit.navigation.page import Page
 
-from workbench.ui import session
+from workbench.ui import navigation, session
 from workbench.ui.errors import plain
 from workbench.ui.i18n import _
 from workbench.ui.theme import compact
 
 
-def show() -> None:
-    """Draw the lower part of the sidebar."""
+def show(pages: Sequence[Page]) -> None:
+    """Draw the sidebar."""
     with st.sidebar:
+        navigation.show_links(pages, {session.ADDRESS_KEY: session.workspace_id()})
+        st.divider()
         bench = session.workspace()
         model, data = bench.model_ref, bench.data_ref
         if model is not None:

@@ -9,7 +9,6 @@ from collections.abc import Callable
 import streamlit as st
 
 from workbench.ui.errors import fragment
-from workbench.ui.i18n import _
 
 DELAY_S = 1.0
 POLL_S = 0.25
@@ -53,12 +52,16 @@ def when_warm(body: Callable[[], None], height: int) -> None:
     """Draw ``body`` once torch is in; until then a placeholder of the same height in pixels."""
     if is_warm():
         body()
-        return
+    else:
+        st.skeleton(height=height)
+
+
+def rerun_when_warm() -> None:
+    """Draw the page again as soon as torch is in; does nothing where it is in already."""
 
     def wait() -> None:
         if is_warm():
             st.rerun()
-        st.skeleton(height=height)
-        st.caption(_("The weights are being read."))
 
-    fragment(wait, run_every=POLL_S)
+    if not is_warm():
+        fragment(wait, run_every=POLL_S)

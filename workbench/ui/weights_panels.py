@@ -47,7 +47,11 @@ def _explore() -> None:
     left, right = st.columns([1, 2], gap="large")
     with left:
         name = st.selectbox(
-            _("Layer"), names, key=_CHOSEN, help=_("Or click a column of the picture above.")
+            _("Layer"),
+            names,
+            key=_CHOSEN,
+            persist_state="session",
+            help=_("Or click a column of the picture above."),
         )
         sparsity = _choose_sparsity(name)
         _show_numbers(layers[names.index(name)])

@@ -35,6 +35,10 @@ def glossary() -> Mapping[str, str]:
         "validation split": _("Training images held out for every choice between plans."),
         "calibration split": _("Training images whose labels are not used, for repair."),
         "test split": _("Images kept for the final number only."),
+        "stored size": _(
+            "Bytes of the parameters where zeros of pruned layers are left out and one bit a "
+            "weight tells which are kept."
+        ),
         "file size": _("Bytes of the weights file."),
         "kurtosis": _(
             "How heavy the tails of the weights are: 0 for a normal distribution, more for "
