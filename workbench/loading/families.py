@@ -70,6 +70,7 @@ def find_family(
     fitted = Fitted(family, arguments, skeleton)
     _check_names(name, tensors, fitted)
     _check_shapes(name, tensors, fitted, input_shape)
+    _check_channels(name, arguments, input_shape)
     return fitted, notes
 
 
@@ -134,12 +135,12 @@ def _arguments(
     except KeyError as fault:
         missing = str(fault.args[0])
         raise LoadError(
-            f"{name} is no {_titled(family)}: it has no tensor {shown(missing)!r}.",
+            f"{name} has no tensor {shown(missing)!r}, which {_titled(family)} needs.",
             _other(family),
         ) from None
     except Exception:
         raise LoadError(
-            f"The sizes of the tensors in {name} do not add up to {_titled(family)}.",
+            f"The tensors of {name} do not add up to a network of {_titled(family)}.",
             _other(family),
         ) from None
     recorded = record.get("arguments")
@@ -167,7 +168,7 @@ def _skeleton(name: str, family: Architecture, arguments: Mapping[str, object]) 
         return _build(family, arguments)
     except Exception:
         raise LoadError(
-            f"The sizes of the tensors in {name} do not add up to {_titled(family)}.",
+            f"The tensors of {name} do not add up to a network of {_titled(family)}.",
             _other(family),
         ) from None
 
@@ -265,12 +266,35 @@ def _check_shapes(
     wrong = [key for key in tensors if tensors[key].shape != expected[key].shape]
     if wrong:
         first = wrong[0]
-        more = f"; {counted(len(wrong) - 1, 'more tensor')} of other shapes" if wrong[1:] else ""
+        more = f"; {len(wrong) - 1} more of other shapes" if wrong[1:] else ""
         raise LoadError(
-            f"{first} in {name} has shape {by(tensors[first].shape)}; beside the "
-            f"others {_titled(fitted.family)}{images} has {by(expected[first].shape)}{more}.",
+            f"{first} in {name} has shape {by(tensors[first].shape)} where "
+            f"{_titled(fitted.family)}{images} has {by(expected[first].shape)}{more}.",
             "Check architecture and image shape, and save the weights of one network in one go.",
         )
+
+
+def _check_channels(
+    name: str, arguments: Mapping[str, object], input_shape: tuple[int, int, int] | None
+) -> None:
+    """Refuse images of another number of channels, or rows of another length, than the network's.
+
+    Raises:
+        LoadError: With both numbers.
+    """
+    if input_shape is None:
+        return
+    channels, _, width = input_shape
+    for words, taken, given in (
+        ("image channels", arguments.get("in_channels"), channels),
+        ("numbers per image row", arguments.get("row"), channels * width),
+    ):
+        if taken not in (None, given):
+            raise LoadError(
+                f"The number of {words} of {name} is {taken}; "
+                f"for images of shape {by(input_shape)} it is {given}.",
+                "Choose images of the shape that the network was trained on.",
+            )
 
 
 def _counter(key: str) -> bool:

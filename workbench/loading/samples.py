@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from workbench.errors import DataError, LoadError
-from workbench.loading.wording import listed, nearest, shown
+from workbench.loading.wording import nearest, shown
 
 
 def sample_folder() -> Path:
@@ -66,5 +66,6 @@ def _stems(folder: str, suffix: str) -> tuple[str, ...]:
 
 def _choices(name: str, names: tuple[str, ...]) -> str:
     close = nearest(name, names)
-    every = f"Samples are {listed(names, 12)}; anything else is a path to a file."
-    return f"Did you mean {close}? {every}" if close else every
+    if close:
+        return f"Did you mean {close}? What is not the name of a sample is a path to a file."
+    return f"Choose one of: {', '.join(names)}; or give a path to a file."
