@@ -52,7 +52,7 @@ def check_part(part: str, images: np.ndarray, labels: np.ndarray) -> None:
     bad = 0 if images.dtype == np.uint8 else int(images.size - np.isfinite(images).sum())
     if bad:
         raise DataError(
-            f"x_{part} holds {bad:,} NaN or infinite values among {images.size:,}.",
+            f"x_{part} holds values that are NaN or infinite: {bad:,} of {images.size:,}.",
             "Remove or replace them before saving.",
         )
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from workbench.errors import PlanError, SparsityError
+from workbench.names import suggest
 
 SCHEMA = 1
 GRANULARITIES = ("weight",)
@@ -49,12 +50,12 @@ class PruningPlan:
         if self.granularity not in GRANULARITIES:
             raise PlanError(
                 f"The plan asks for granularity {self.granularity!r}.",
-                f"Choose one of: {', '.join(GRANULARITIES)}.",
+                suggest(self.granularity, GRANULARITIES),
             )
         if self.allocation not in ALLOCATIONS:
             raise PlanError(
                 f"The plan names allocation {self.allocation!r}.",
-                f"Choose one of: {', '.join(ALLOCATIONS)}.",
+                suggest(self.allocation, ALLOCATIONS),
             )
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
             raise PlanError(f"The plan's seed is {self.seed!r}.", "Give a whole number from 0.")
@@ -106,7 +107,7 @@ class PruningPlan:
         if unknown:
             raise PlanError(
                 f"The plan holds the unknown key {unknown[0]!r}.",
-                f"Known keys are: {', '.join(_KEYS)}.",
+                suggest(unknown[0], _KEYS),
             )
         schema = values.get("schema", SCHEMA)
         if schema != SCHEMA:
