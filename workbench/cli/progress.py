@@ -48,8 +48,9 @@ class ProgressLine:
     def __call__(self, progress: Progress) -> None:
         """Show a step, unless one was shown just before."""
         now = time.monotonic()
-        if progress.total != self._total:  # another count: time left is learnt again
-            self._total, self._began = progress.total, now
+        if self._total not in (-1, progress.total):  # another count: time left is learnt again
+            self._began = now
+        self._total = progress.total
         wait = TERMINAL_SECONDS if self._moves else PLAIN_SECONDS
         if now - self._shown < wait and (self._shown or not self._moves):
             return

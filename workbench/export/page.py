@@ -153,12 +153,12 @@ def _recovery(run: Mapping[str, Any] | None) -> str:
     text = "Repaired by measuring the BatchNorm statistics again. " if repaired else ""
     training = run["stages"][-1]["training"] if run["stages"] else None
     if training:
-        settings = training["settings"]
-        epochs = len(training["history"]) - 1
+        settings, epochs = training["settings"], len(training["history"]) - 1
         text += (
-            f"Fine-tuned for {epochs} epochs with {settings['optimizer']}, seed "
-            f"{settings['seed']}, {training['seconds']:.0f} s; epoch {training['best_epoch']} was "
-            f"best on the validation images and is the one exported."
+            f"Fine-tuned with {settings['optimizer']} for {epochs} "
+            f"{'epoch' if epochs == 1 else 'epochs'} in {training['seconds']:.0f} s, seed "
+            f"{settings['seed']}; epoch {training['best_epoch']} was best on the validation "
+            f"images and is the one exported."
         )
     return f"<p>{escape(text)}</p>" if text else ""
 
