@@ -2,7 +2,16 @@
 
 import streamlit as st
 
+from workbench.ui import sensitivity_panels
 from workbench.ui.i18n import _
+from workbench.ui.warm import when_warm
 
 st.title(_("Sensitivity"))
-st.write(_("Accuracy and loss against sparsity, one layer at a time, on validation images."))
+st.write(
+    _(
+        "What each layer's pruning costs: one layer is pruned at a time, all others stay dense, "
+        "and the model is measured on validation images."
+    )
+)
+when_warm(sensitivity_panels.measure_again, 60)
+when_warm(sensitivity_panels.show_curves, 560)

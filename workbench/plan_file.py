@@ -42,7 +42,16 @@ def read_plan(source: Path | str) -> PruningPlan:
         PlanError: If the file is missing or not text, or the plan is malformed.
     """
     is_text = isinstance(source, str) and ("\n" in source or ": " in source or not source.strip())
-    return PruningPlan.from_dict(_parse(str(source) if is_text else _text_of(Path(source))))
+    return parse_plan(str(source) if is_text else _text_of(Path(source)))
+
+
+def parse_plan(text: str) -> PruningPlan:
+    """Read a plan from YAML, whatever the text: for what comes from outside.
+
+    Raises:
+        PlanError: If the plan is malformed.
+    """
+    return PruningPlan.from_dict(_parse(text))
 
 
 def format_plan(plan: PruningPlan) -> str:

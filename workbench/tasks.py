@@ -20,6 +20,7 @@ from workbench.plan import PruningPlan
 from workbench.progress import Progress, Report, ShouldStop
 from workbench.prune import prune
 from workbench.reopen import reopen_data, reopen_model, reopen_run
+from workbench.run_export import export
 from workbench.sensitivity import SensitivitySettings, measure_sensitivity
 from workbench.store import DataRef, ModelRef, Store, StoredRun
 
@@ -187,6 +188,7 @@ TASKS: dict[str, StoreTask] = {
     "sensitivity": sensitivity,
     "experiment": experiment,
     "finetune": finetune,
+    "export": export,
     "evaluate": evaluate,
 }
 """Every task by the name that a job's ``kind`` gives it."""

@@ -1,6 +1,20 @@
 """Plotly figures from plain values, and the one way to put a figure on a page."""
 
+from workbench.ui.charts.sensitivity import curves_figure, damage_figure, multiples_figure
 from workbench.ui.charts.show import show_chart
+from workbench.ui.charts.tradeoff import Mark, tradeoff_figure
+from workbench.ui.charts.training import accuracy_figure, loss_figure
 from workbench.ui.charts.weights import histogram_figure, weights_figure
 
-__all__ = ["histogram_figure", "show_chart", "weights_figure"]
+__all__ = [
+    "Mark",
+    "accuracy_figure",
+    "curves_figure",
+    "damage_figure",
+    "histogram_figure",
+    "loss_figure",
+    "multiples_figure",
+    "show_chart",
+    "tradeoff_figure",
+    "weights_figure",
+]

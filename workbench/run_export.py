@@ -1,0 +1,72 @@
+"""Export of what a workspace holds: a run or its dense model, kept in the store's folder."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from workbench.experiment import Run
+from workbench.export import Exported, export_model
+from workbench.plan import digest_of_json
+from workbench.progress import Report, ShouldStop
+from workbench.reopen import reopen_data, reopen_model, reopen_run
+from workbench.store import DataRef, ModelRef, Store
+
+
+def export(
+    store: Store,
+    workspace_id: str,
+    arguments: Mapping[str, Any],
+    report: Report,
+    should_stop: ShouldStop,
+) -> Mapping[str, object]:
+    """Export a run of a workspace, or its dense model, and check every file.
+
+    Args:
+        store: Holds the weights; the files go into its folder ``exports``.
+        workspace_id: Holds the run.
+        arguments: ``model`` and ``data`` (references), ``run`` (its number, None for the dense
+            model).
+        report: Receives the steps.
+        should_stop: Ends between the steps, and leaves no files.
+
+    Returns:
+        ``exported``: ``Exported.to_dict()``, or None where it was stopped.
+    """
+    number = arguments.get("run")
+    model_ref = ModelRef.from_dict(arguments["model"])
+    folder = export_folder(store, workspace_id, model_ref, number)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if number is None:
+        model, run = reopen_model(model_ref, store), None
+        data = reopen_data(DataRef.from_dict(arguments["data"]), store)
+    else:
+        stored = store.run(workspace_id, number)
+        model, run = reopen_run(stored, store).model, Run.from_dict(stored.record)
+        data = reopen_data(stored.data_ref, store)
+    exported = export_model(
+        model, data, run.plan if run else None, folder, run=run, accuracy=True, report=report,
+        should_stop=should_stop,
+    )  # fmt: skip
+    values = exported.to_dict()
+    folder.with_suffix(".json").write_text(json.dumps(values), encoding="utf-8")
+    return {"exported": values}
+
+
+def load_export(
+    store: Store, workspace_id: str, model_ref: ModelRef, number: int | None
+) -> Exported | None:
+    """The last export of a run, or of the dense model; None where there is none."""
+    folder = export_folder(store, workspace_id, model_ref, number)
+    try:
+        values = json.loads(folder.with_suffix(".json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return Exported.from_dict(values) if folder.is_dir() else None
+
+
+def export_folder(store: Store, workspace_id: str, model_ref: ModelRef, number: int | None) -> Path:
+    """Where the files of a run go; numbers of runs are never used twice."""
+    dense = digest_of_json({**model_ref.to_dict(), "name": ""})
+    name = f"dense-{dense}" if number is None else f"run-{number}"
+    return store.folder / "exports" / workspace_id / name

@@ -1,0 +1,232 @@
+"""What pruning each layer costs: all curves together, one small chart each, and a heat map."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from workbench.ui.i18n import _
+from workbench.ui.theme import DENSE, GRID, HIGHLIGHT, KEPT, PRUNED, lay_out, percent, translucent
+
+if TYPE_CHECKING:
+    from workbench.curves import SensitivityCurves, SensitivityPoint
+
+Metric = Literal["accuracy", "loss"]
+MAX_MULTIPLES = 24
+_PALETTE = (HIGHLIGHT, PRUNED, "#CC79A7", "#009E73", "#56B4E9")
+_DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
+_MAX_SHOWN_LOSS = 20.0
+
+
+def curves_figure(
+    curves: SensitivityCurves,
+    metric: Metric,
+    *,
+    highlighted: Sequence[str] = (),
+    height: int = 440,
+) -> go.Figure:
+    """All curves in one chart; the highlighted layers in colour with their 95 % intervals.
+
+    Args:
+        curves: Whole or partial.
+        metric: ``accuracy`` or ``loss``.
+        highlighted: At most five layers to bring to the front, worst first.
+        height: In pixels.
+    """
+    figure = go.Figure()
+    others = [group for group in curves.groups if group not in highlighted]
+    for group in others:
+        figure.add_scatter(
+            **_line(curves, group, metric), name=group, mode="lines", showlegend=False,
+            line={"color": translucent(KEPT, 0.35), "width": 1.5},
+            hovertemplate=_hover(group, metric),
+        )  # fmt: skip
+    if others:  # one entry in the legend for all of them
+        figure.add_scatter(
+            x=[None], y=[None], mode="lines", name=_("Other layers"),
+            line={"color": translucent(KEPT, 0.5), "width": 1.5},
+        )  # fmt: skip
+    for index, group in enumerate(highlighted[: len(_PALETTE)]):
+        colour = _PALETTE[index]
+        if metric == "accuracy":
+            _add_band(figure, curves, group, colour)
+        figure.add_scatter(
+            **_line(curves, group, metric), name=group, mode="lines+markers",
+            line={"color": colour, "width": 2.5, "dash": _DASHES[index]},
+            marker={"size": 6, "symbol": index}, hovertemplate=_hover(group, metric),
+        )  # fmt: skip
+    _add_baseline(figure, curves, metric)
+    lay_out(figure, height=height, x_title=_("Sparsity of the one layer"), legend=True)
+    _axes(figure, metric)
+    figure.update_yaxes(title=_title(metric))
+    return figure
+
+
+def multiples_figure(
+    curves: SensitivityCurves, groups: Sequence[str], metric: Metric, *, columns: int = 4
+) -> go.Figure:
+    """One small chart a layer, all on the same axes, every point with its 95 % interval.
+
+    Args:
+        curves: Whole or partial.
+        groups: The layers to draw, at most ``MAX_MULTIPLES``.
+        metric: ``accuracy`` or ``loss``.
+        columns: Charts in a row.
+    """
+    groups = groups[:MAX_MULTIPLES]
+    columns = min(columns, max(1, len(groups)))
+    rows = max(1, -(-len(groups) // columns))
+    height = 60 + 150 * rows
+    figure = make_subplots(
+        rows, columns, subplot_titles=list(groups), shared_xaxes="all", shared_yaxes="all",
+        vertical_spacing=34 / (height - 80), horizontal_spacing=0.02,
+    )  # fmt: skip
+    for index, group in enumerate(groups):
+        row, column = index // columns + 1, index % columns + 1
+        errors = _errors(curves.curve(group)) if metric == "accuracy" else None
+        figure.add_scatter(
+            **_line(curves, group, metric), mode="lines+markers", row=row, col=column,
+            line={"color": KEPT, "width": 1.5}, marker={"size": 4}, error_y=errors,
+            hovertemplate=_hover(group, metric),
+        )  # fmt: skip
+        if curves.baseline is not None:
+            figure.add_scatter(
+                x=[0, 1], y=[_shown(curves.baseline, metric)] * 2, mode="lines", row=row,
+                col=column, line={"color": DENSE, "width": 1, "dash": "dash"}, hoverinfo="skip",
+            )  # fmt: skip
+    lay_out(figure, height=height)
+    figure.update_layout(margin={"l": 56, "r": 8, "t": 30, "b": 34})
+    figure.update_annotations(font={"size": 12})
+    _axes(figure, metric)
+    figure.update_xaxes(tickvals=[0, 0.5, 0.9])
+    return figure
+
+
+def damage_figure(curves: SensitivityCurves, *, dark: bool, height: int | None = None) -> go.Figure:
+    """Heat map of layer by level: accuracy lost in points, written in while there is room.
+
+    Args:
+        curves: Whole or partial; points not measured yet stay blank.
+        dark: Whether the page is in the dark theme.
+        height: In pixels; None makes rows that can be read.
+    """
+    levels = list(curves.settings.levels)
+    groups = list(curves.groups)
+    base = curves.baseline.accuracy if curves.baseline else float("nan")
+    lost = np.full((len(groups), len(levels)), np.nan)
+    for row, group in enumerate(groups):
+        for point in curves.curve(group):
+            lost[row, levels.index(point.level)] = 100 * (base - point.accuracy)
+    roomy = len(groups) <= 64
+    texts = [["" if np.isnan(v) else _points(v) for v in row] for row in lost]
+    figure = go.Figure(
+        go.Heatmap(
+            z=np.maximum(lost, 0), x=[percent(level, 0) for level in levels], y=groups,
+            text=texts, texttemplate="%{text}" if roomy else None, textfont={"size": 11},
+            colorscale=damage_ramp(dark), zmin=0, zmax=max(5.0, float(np.nanmax(lost, initial=0))),
+            xgap=1, ygap=1 if roomy else 0, hoverongaps=False,
+            colorbar={"title": {"text": _("Accuracy lost, points"), "side": "right"},
+                      "thickness": 12, "outlinewidth": 0},
+            hovertemplate="<b>%{y}</b><br>" + _("at {level}: {lost} points").format(
+                level="%{x}", lost="%{text}") + "<extra></extra>",
+        )
+    )  # fmt: skip
+    row = 22 if roomy else max(5, 900 // max(1, len(groups)))
+    lay_out(figure, height=height or 110 + row * max(4, len(groups)))
+    figure.update_xaxes(
+        title=_("Sparsity of the one layer"), type="category", fixedrange=True, showgrid=False
+    )
+    figure.update_yaxes(
+        autorange="reversed", fixedrange=True, showgrid=False, automargin=True, title=None,
+        tickfont={"size": 11}, nticks=len(groups) if roomy else 40,
+    )  # fmt: skip
+    return figure
+
+
+def damage_ramp(dark: bool) -> list[tuple[float, str]]:
+    """From nothing through orange to purple: darker is worse, also without colour."""
+    if dark:
+        return [(0.0, "rgba(230, 159, 0, 0)"), (0.15, "rgba(230, 159, 0, 0.5)"),
+                (0.5, "rgba(235, 120, 50, 0.9)"), (1.0, "rgba(250, 215, 235, 1)")]  # fmt: skip
+    return [(0.0, "rgba(230, 159, 0, 0)"), (0.15, "rgba(230, 159, 0, 0.45)"),
+            (0.5, "rgba(213, 94, 0, 0.9)"), (1.0, "rgba(74, 20, 80, 1)")]  # fmt: skip
+
+
+def _line(curves: SensitivityCurves, group: str, metric: Metric) -> dict[str, object]:
+    """X and y of one curve, from the dense model on."""
+    own: list[SensitivityPoint] = list(curves.curve(group))
+    points = ([curves.baseline] if curves.baseline else []) + own
+    return {
+        "x": [point.level for point in points],
+        "y": [_shown(point, metric) for point in points],
+        "customdata": [
+            [point.ci_low, point.ci_high, point.samples, point.loss] for point in points
+        ],
+    }
+
+
+def _shown(point: SensitivityPoint, metric: Metric) -> float:
+    return point.accuracy if metric == "accuracy" else min(point.loss, _MAX_SHOWN_LOSS)
+
+
+def _hover(group: str, metric: Metric) -> str:
+    value = (
+        "%{y:.1%} (%{customdata[0]:.1%}–%{customdata[1]:.1%})"
+        if metric == "accuracy"
+        else "%{customdata[3]:.3f}"
+    )
+    images = _("{samples} images").format(samples="%{customdata[2]:,}")
+    safe = group.replace("<", "&lt;").replace("%{", "% {")
+    return f"<b>{safe}</b><br>%{{x:.0%}}: {value}<br>{images}<extra></extra>"
+
+
+def _errors(points: Collection[SensitivityPoint]) -> dict[str, object]:
+    """95 % intervals; the curve begins with the baseline, drawn without one here."""
+    return {
+        "type": "data", "symmetric": False, "thickness": 1, "width": 2,
+        "array": [0.0, *(p.ci_high - p.accuracy for p in points)],
+        "arrayminus": [0.0, *(p.accuracy - p.ci_low for p in points)],
+        "color": translucent(KEPT, 0.6),
+    }  # fmt: skip
+
+
+def _add_band(figure: go.Figure, curves: SensitivityCurves, group: str, colour: str) -> None:
+    """The 95 % interval of one curve as a band."""
+    points = ([curves.baseline] if curves.baseline else []) + list(curves.curve(group))
+    x = [point.level for point in points]
+    figure.add_scatter(
+        x=[*x, *reversed(x)],
+        y=[*(p.ci_high for p in points), *(p.ci_low for p in reversed(points))],
+        fill="toself", fillcolor=translucent(colour, 0.15), line={"width": 0},
+        hoverinfo="skip", showlegend=False,
+    )  # fmt: skip
+
+
+def _add_baseline(figure: go.Figure, curves: SensitivityCurves, metric: Metric) -> None:
+    if curves.baseline is None:
+        return
+    figure.add_scatter(
+        x=[0, 1], y=[_shown(curves.baseline, metric)] * 2, mode="lines", name=_("Dense model"),
+        line={"color": DENSE, "width": 1.5, "dash": "dash"}, hoverinfo="skip",
+    )  # fmt: skip
+
+
+def _axes(figure: go.Figure, metric: Metric) -> None:
+    figure.update_xaxes(tickformat=".0%", range=[0, 1], fixedrange=True)
+    figure.update_yaxes(
+        tickformat=".0%" if metric == "accuracy" else "", fixedrange=True, gridcolor=GRID,
+        range=[0, 1.02] if metric == "accuracy" else None,
+    )  # fmt: skip
+
+
+def _title(metric: Metric) -> str:
+    return _("Validation accuracy") if metric == "accuracy" else _("Validation loss")
+
+
+def _points(lost: float) -> str:
+    """Accuracy lost in points; a gain is a minus."""
+    return f"{max(lost, 0):.1f}" if lost > -0.05 else f"−{-lost:.1f}"

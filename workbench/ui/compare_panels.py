@@ -1,0 +1,270 @@
+"""The parts of the compare page: the trade-off chart, the chosen run, and the table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import streamlit as st
+
+from workbench.pareto import pareto_front
+from workbench.ui import bench, run_shelf, session
+from workbench.ui.charts import Mark, show_chart, tradeoff_figure
+from workbench.ui.errors import callback, plain
+from workbench.ui.i18n import _, ngettext
+from workbench.ui.job_panel import is_active, show_job, start_job
+from workbench.ui.links import link_to
+from workbench.ui.run_shelf import ShelvedRun
+from workbench.ui.theme import compact, in_bytes, interval, percent
+from workbench.ui.words import explain
+
+if TYPE_CHECKING:
+    from workbench.experiment import Stage
+    from workbench.metrics import Measurement
+
+_BASELINE_JOB = "experiment"
+
+_SIZES: dict[str, Callable[[Measurement], float]] = {
+    "nonzero": lambda m: m.num_nonzero,
+    "macs": lambda m: m.macs,
+    "bytes": lambda m: m.bytes,
+}
+
+
+def _size_titles() -> dict[str, str]:
+    return {
+        "nonzero": _("Non-zero parameters"),
+        "macs": _("MACs, theoretical"),
+        "bytes": _("Stored size, bytes"),
+    }
+
+
+def show_comparison() -> None:
+    """Every run of the model on the bench, or how to make the first."""
+    found = run_shelf.runs()
+    _tell_others(len(run_shelf.everything()) - len(found))
+    if not found:
+        st.info(_("There is no run of this model yet."), icon=":material/info:")
+        link_to("finetune", _("Prune the model"), "content_cut")
+        return
+    titles = _size_titles()
+    size = st.segmented_control(
+        _("Size as"), list(titles), format_func=titles.__getitem__, default="nonzero",
+        required=True, key="tradeoff_size", persist_state="session",
+    ) or "nonzero"  # fmt: skip
+    _draw(found, size, titles[size])
+    _offer_baseline(found)
+    _show_chosen()
+    _show_table(found)
+
+
+def _tell_others(count: int) -> None:
+    if count:
+        st.caption(
+            ngettext(
+                "{n} run belongs to another model or other data and is not shown.",
+                "{n} runs belong to another model or other data and are not shown.",
+                count,
+            ).format(n=count)
+        )
+
+
+def _draw(found: Sequence[ShelvedRun], size: str, title: str) -> None:
+    """The trade-off chart; a click chooses a run."""
+    current = run_shelf.chosen()
+    measure = _SIZES[size]
+    marks = [_mark(one, measure, one.number == (current and current.number)) for one in found]
+    front = pareto_front([(mark.size, mark.accuracy) for mark in marks])
+    dense = next((s for one in found if (s := one.run.stage("dense"))), None)
+    best = max(marks, key=lambda mark: mark.accuracy)
+    takeaway = _(
+        "{name} is the most accurate with {accuracy}; {n} of {total} runs are on the Pareto front."
+    ).format(
+        name=best.label, accuracy=percent(best.accuracy, 2), n=len(front), total=len(marks)
+    )  # fmt: skip
+    show_chart(
+        tradeoff_figure(
+            marks, dense=_dense_mark(dense, measure) if dense else None, front=front,
+            size_title=title,
+        ),
+        key=f"tradeoff_{size}",
+        alt=_("Chart of test accuracy against size, one mark per run. ") + takeaway,
+        takeaway=takeaway + " " + _("Bars are 95 % intervals; click a run to choose it."),
+        on_click=lambda index: run_shelf.choose(found[index].number),
+    )  # fmt: skip
+
+
+def _mark(one: ShelvedRun, measure: Callable[[Measurement], float], current: bool) -> Mark:
+    final = one.run.final.measurement
+    stages = [s.measurement for s in one.run.stages if s.name != "dense"][:-1]
+    return Mark(
+        one.name, measure(final), final.accuracy, final.ci_low, final.ci_high,
+        path=tuple((measure(m), m.accuracy) for m in stages),
+        random=one.run.plan.criterion == "random", current=current,
+    )  # fmt: skip
+
+
+def _dense_mark(stage: Stage, measure: Callable[[Measurement], float]) -> Mark:
+    m = stage.measurement
+    return Mark(_("Dense"), measure(m), m.accuracy, m.ci_low, m.ci_high)
+
+
+def _offer_baseline(found: Sequence[ShelvedRun]) -> None:
+    """Random pruning of the same sizes shows what the criterion is worth."""
+    current = run_shelf.chosen()
+    if current is None or current.run.plan.criterion == "random":
+        show_job(_BASELINE_JOB)
+        return
+    wanted = dict(current.run.plan.to_dict(), criterion="random")
+    if not any(one.run.plan.to_dict() == wanted for one in found):
+        st.button(
+            _("Add a random baseline for {run}").format(run=current.name),
+            icon=":material/casino:", disabled=is_active(_BASELINE_JOB),
+            on_click=callback(partial(_start_baseline, current)),
+            help=_("Prunes as many weights of every layer at random and measures the outcome."),
+        )  # fmt: skip
+    show_job(_BASELINE_JOB)
+
+
+def _start_baseline(current: ShelvedRun) -> None:
+    """The same sparsities, weights chosen at random, the same repair and training."""
+    training = current.run.training
+    start_job(
+        _BASELINE_JOB, _("Random baseline"),
+        session.job_request(
+            plan=current.run.plan.to_dict() | {"criterion": "random"},
+            repair=current.run.repair,
+            finetune=training.settings.to_dict() if training else None,
+            name=_("Random, as {run}").format(run=current.name),
+        ),
+    )  # fmt: skip
+
+
+def _show_chosen() -> None:
+    """Plan and numbers of the chosen run, and what can be done with it."""
+    current = run_shelf.chosen()
+    if current is None:
+        return
+    with st.container(border=True):
+        left, middle, right = st.columns([3, 1.3, 1], vertical_alignment="center")
+        left.markdown(f"**{plain(current.name)}** · {_describe(current)}")
+        middle.button(
+            _("Take its plan"), icon=":material/equalizer:", width="stretch",
+            on_click=callback(partial(_take_plan, current)),
+            help=_("Puts the plan of this run on the plan page; the plan there is replaced."),
+        )  # fmt: skip
+        with right.popover(_("Delete"), icon=":material/delete:", width="stretch"):
+            st.write(_("Delete {run} and its weights for good?").format(run=plain(current.name)))
+            st.button(
+                _("Delete it"), type="primary", on_click=callback(partial(_delete, current)),
+                key=f"delete_{current.number}",
+            )  # fmt: skip
+        rows = {k: percent(v, 2) for k, v in current.run.plan.sparsities.items() if v}
+        with st.expander(_("Plan and stages"), icon=":material/list:"):
+            plan_side, stage_side = st.columns(2)
+            plan_side.dataframe(
+                pd.DataFrame({"layer": list(rows), "sparsity": list(rows.values())}),
+                hide_index=True, height=260, alt=_("The plan of this run, layer by layer."),
+                column_config={"layer": _("Layer"), "sparsity": _("Sparsity")},
+            )  # fmt: skip
+            stage_side.dataframe(
+                pd.DataFrame(
+                    {
+                        "stage": [run_shelf.stage_title(s.name) for s in current.run.stages],
+                        "accuracy": [
+                            percent(s.measurement.accuracy, 2) for s in current.run.stages
+                        ],
+                        "interval": [
+                            interval(
+                                s.measurement.ci_low, s.measurement.ci_high, s.measurement.samples
+                            )
+                            for s in current.run.stages
+                        ],
+                    }
+                ),
+                hide_index=True, alt=_("Test accuracy of every stage of this run."),
+                column_config={"stage": _("Stage"), "accuracy": _("Test accuracy"),
+                               "interval": _("95 % interval")},
+            )  # fmt: skip
+    if taken := st.session_state.pop("plan_taken", ""):
+        st.success(
+            _("The plan of {run} is on the plan page now.").format(run=plain(taken)),
+            icon=":material/check_circle:",
+        )
+        link_to("plan", _("Open the plan"), "equalizer")
+
+
+def _describe(current: ShelvedRun) -> str:
+    m = current.run.final.measurement
+    return _("{stage}, {accuracy} ({interval}), {nonzero} of {params} parameters, {bytes}").format(
+        stage=run_shelf.stage_title(current.run.final.name), accuracy=percent(m.accuracy, 2),
+        interval=interval(m.ci_low, m.ci_high, m.samples), nonzero=compact(m.num_nonzero),
+        params=compact(m.num_params), bytes=in_bytes(m.bytes),
+    )  # fmt: skip
+
+
+def _take_plan(current: ShelvedRun) -> None:
+    session.replace_plan(current.run.plan)
+    st.session_state["plan_taken"] = current.name
+
+
+def _delete(current: ShelvedRun) -> None:
+    bench.store().delete_run(session.workspace_id(), current.number)
+    run_shelf.choose(None)
+
+
+def _show_table(found: Sequence[ShelvedRun]) -> None:
+    """All runs as numbers, and the same as a file."""
+    frame = run_frame(found)
+    column = st.column_config
+    st.dataframe(
+        frame, hide_index=True, alt=_("Table of {n} runs.").format(n=len(frame)),
+        column_config={
+            "number": None,
+            "run": column.TextColumn(_("Run"), pinned=True),
+            "stage": column.TextColumn(_("Stage")),
+            "criterion": column.TextColumn(_("Criterion"), help=explain("criterion")),
+            "allocation": column.TextColumn(_("Allocation"), help=explain("allocation")),
+            "repair": column.TextColumn(_("Repair"), help=explain("repair")),
+            "accuracy": column.NumberColumn(_("Test accuracy"), format="percent"),
+            "ci_low": None, "ci_high": None, "samples": None,
+            "loss": column.NumberColumn(_("Test loss"), format="%.3f"),
+            "num_nonzero": column.NumberColumn(_("Non-zero parameters"), format="localized"),
+            "macs": column.NumberColumn(_("MACs (theoretical)"), format="localized"),
+            "bytes": column.NumberColumn(_("Stored size, bytes"), format="localized"),
+            "latency_ms": column.NumberColumn(_("Latency, ms"), format="%.2f"),
+        },
+    )  # fmt: skip
+    st.download_button(
+        _("Download as CSV"), frame.to_csv(index=False), file_name="runs.csv", mime="text/csv",
+        icon=":material/download:", on_click="ignore",
+    )  # fmt: skip
+
+
+def run_frame(found: Sequence[ShelvedRun]) -> pd.DataFrame:
+    """One row per run with its final numbers, plain units."""
+    return pd.DataFrame(
+        [
+            {
+                "number": one.number,
+                "run": one.name,
+                "stage": run_shelf.stage_title(one.run.final.name),
+                "criterion": one.run.plan.criterion,
+                "allocation": one.run.plan.allocation,
+                "repair": one.run.repair,
+                "accuracy": m.accuracy,
+                "ci_low": m.ci_low,
+                "ci_high": m.ci_high,
+                "samples": m.samples,
+                "loss": m.loss,
+                "num_nonzero": m.num_nonzero,
+                "macs": m.macs,
+                "bytes": m.bytes,
+                "latency_ms": m.latency_ms,
+            }
+            for one in found
+            for m in (one.run.final.measurement,)
+        ]
+    )

@@ -1,0 +1,293 @@
+"""The parts of the plan page: presets, the editor, what the plan amounts to, and its file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import streamlit as st
+
+from workbench.plan import PruningPlan
+from workbench.ui import bench, curve_shelf, run_shelf, session
+from workbench.ui.equaliser import (
+    MAX_SPARSITY,
+    Board,
+    Measured,
+    board_of,
+    equaliser,
+    pending_edit,
+    protected_locks,
+)
+from workbench.ui.errors import callback, fragment, guard
+from workbench.ui.i18n import _
+from workbench.ui.links import link_to
+from workbench.ui.theme import compact, in_bytes, percent
+from workbench.ui.words import explain
+
+if TYPE_CHECKING:
+    from workbench.store import ModelRef
+
+_EDITOR = "equaliser"
+_UNLOCKED = "classifier_unlocked"
+_TARGET = "plan_target"
+_MAX_PLAN_BYTES = 1_000_000
+
+
+def show_presets() -> None:
+    """A target for the whole model, spread over the layers by one of the allocations."""
+    from workbench.allocation import ALLOCATIONS
+    from workbench.criteria import CRITERIA
+
+    plan = session.plan()
+    with st.container(border=True):
+        columns = st.columns([1.2, 1.6, 1.6, 0.8, 1.1], vertical_alignment="bottom")
+        target = columns[0].number_input(
+            _("Target sparsity, %"), 0, 99, int(session.setting(_TARGET, 80)), 5,
+            help=_("The fraction of the weights in the unlocked layers that becomes zero."),
+        )  # fmt: skip
+        method = columns[1].selectbox(
+            _("Scope"), list(ALLOCATIONS), key="plan_method", persist_state="session",
+            format_func=_scope_titles().__getitem__, help=explain("scope"),
+        )  # fmt: skip
+        criteria = list(CRITERIA)
+        criterion = columns[2].selectbox(
+            _("Criterion"), criteria, criteria.index(plan.criterion),
+            format_func=lambda name: CRITERIA[name].title,
+            help=explain("criterion") + " " + CRITERIA[plan.criterion].summary,
+            key=f"plan_criterion_{plan.criterion}",
+        )  # fmt: skip
+        seed = columns[3].number_input(
+            _("Seed"), 0, 2**31 - 1, plan.seed, key=f"plan_seed_{plan.seed}",
+            help=_("Decides what the random criterion prunes."),
+            disabled=criterion != "random",
+        )  # fmt: skip
+        columns[4].button(
+            _("Spread"), type="primary", icon=":material/auto_awesome:", width="stretch",
+            on_click=callback(partial(_spread, method, int(target), criterion, int(seed))),
+            help=_("Sets every unlocked layer at once; undo brings the former plan back."),
+        )  # fmt: skip
+        if (criterion, int(seed)) != (plan.criterion, plan.seed):
+            session.replace_plan(
+                PruningPlan.from_dict(plan.to_dict() | {"criterion": criterion, "seed": int(seed)})
+            )
+            st.rerun()
+
+
+def _scope_titles() -> dict[str, str]:
+    return {
+        "uniform": _("Layerwise: the same everywhere"),
+        "global": _("Global: lowest scores anywhere"),
+    }
+
+
+def _spread(method: str, target: int, criterion: str, seed: int) -> None:
+    from workbench.allocation import allocate
+
+    session.remember(**{_TARGET: target})
+    locked = _locks()
+    session.replace_plan(
+        allocate(
+            session.require_model(), method, sparsity=target / 100, criterion=criterion,
+            seed=seed, protected=tuple(locked), inspection=session.inspection(),
+        )
+    )  # fmt: skip
+
+
+def _locks() -> dict[str, str]:
+    """Locked layers and why: the classifier, unless it was unlocked."""
+    return {} if session.setting(_UNLOCKED, False) else protected_locks(session.inspection())
+
+
+def show_editor() -> None:
+    """The equaliser and what follows from it; a released column redraws nothing else."""
+    fragment(_edit)
+
+
+def _edit() -> None:
+    board = _board()
+    plan = session.plan()
+    edit = pending_edit(board, plan.sparsities, key=_EDITOR, revision=session.plan_revision())
+    if edit is not None:
+        session.set_plan(plan.with_sparsities(edit.sparsities))
+        plan = session.plan()
+    equaliser(
+        board,
+        plan.sparsities,
+        key=_EDITOR,
+        revision=session.plan_revision(),
+        measured=_last_measured(),
+    )
+    _show_size(plan)
+    _lock_switch()
+    _native_controls(board, plan)
+
+
+def _board() -> Board:
+    return _cached_board(
+        session.model_ref(), curve_shelf.current_key(), bool(session.setting(_UNLOCKED, False))
+    )
+
+
+@st.cache_resource(show_spinner=False, max_entries=32, hash_funcs=bench.BY_REFERENCE)
+def _cached_board(ref: ModelRef, curves_key: str, unlocked: bool) -> Board:
+    """The board changes with the model, the curves and the lock, and with nothing else."""
+    curves = curve_shelf.shelf().get(curves_key)
+    inspection = bench.inspection(ref)
+    return board_of(
+        inspection, curves, num_classes=bench.model(ref).num_classes,
+        locked={} if unlocked else protected_locks(inspection),
+    )  # fmt: skip
+
+
+def _last_measured() -> Measured | None:
+    """The accuracy of the newest run, for comparison with what is predicted."""
+    newest = run_shelf.newest()
+    if newest is None:
+        return None
+    stage = newest.run.final
+    return Measured(
+        stage.validation.accuracy, stage.validation.ci_low, stage.validation.ci_high,
+        stage.validation.samples, newest.run.plan.sparsities,
+        _("{name}, {stage}").format(name=newest.name, stage=run_shelf.stage_title(stage.name)),
+    )  # fmt: skip
+
+
+def _show_size(plan: PruningPlan) -> None:
+    """What the plan amounts to, computed on the server."""
+    from workbench.accounting import size_of_plan
+
+    size = size_of_plan(session.inspection(), plan)
+    columns = st.columns(4)
+    numbers = (
+        (_("Non-zero parameters"), compact(size.num_nonzero),
+         _("of {total}").format(total=compact(size.num_params)), "non-zero parameters"),
+        (_("Compression ratio, parameters"), f"{size.compression_ratio:.2f}×",
+         _("{ratio}× in bytes").format(ratio=f"{size.compression_ratio_bytes:.2f}"),
+         "compression ratio"),
+        (_("Theoretical speedup"), f"{size.theoretical_speedup:.2f}×",
+         _("{macs} MACs").format(macs=compact(size.macs)), "theoretical speedup"),
+        (_("Stored size"), in_bytes(size.bytes),
+         _("of {total}").format(total=in_bytes(size.dense_bytes)), "stored size"),
+    )  # fmt: skip
+    for column, (label, value, detail, term) in zip(columns, numbers, strict=True):
+        column.metric(label, value, border=True, delta_description=detail, help=explain(term))
+
+
+def _lock_switch() -> None:
+    """The classifier is protected unless a person says otherwise."""
+
+    def toggle() -> None:
+        session.remember(**{_UNLOCKED: bool(st.session_state[widget])})
+        if not st.session_state[widget]:
+            plan = session.plan()
+            locked = protected_locks(session.inspection())
+            kept = {k: v for k, v in plan.sparsities.items() if k not in locked}
+            session.replace_plan(plan.with_sparsities(kept, plan.allocation))
+
+    widget = f"unlock_{session.workspace_id()}"
+    locked = protected_locks(session.inspection())
+    if locked:
+        st.toggle(
+            _("Allow pruning the classifier ({layers})").format(layers=", ".join(locked)),
+            value=bool(session.setting(_UNLOCKED, False)), key=widget, on_change=callback(toggle),
+            help=next(iter(locked.values())),
+        )  # fmt: skip
+
+
+def _native_controls(board: Board, plan: PruningPlan) -> None:
+    """The same values as a table: exact numbers, paste from a spreadsheet, no dragging."""
+    with st.expander(_("Exact values as a table"), icon=":material/table_rows:"):
+        columns = [column for column in board.columns if column.prunable]
+        frame = pd.DataFrame(
+            {
+                "layer": [column.name for column in columns],
+                "sparsity": [100 * plan.sparsities.get(column.name, 0.0) for column in columns],
+                "weights": [column.num_weights for column in columns],
+                "note": [column.reason for column in columns],
+            }
+        )
+        kind = st.column_config
+        edited = st.data_editor(
+            frame, hide_index=True, key=f"table_{plan.digest}",
+            disabled=["layer", "weights", "note"], height=min(36 * (len(frame) + 1) + 3, 480),
+            column_config={
+                "layer": kind.TextColumn(_("Layer"), pinned=True),
+                "sparsity": kind.NumberColumn(
+                    _("Sparsity, %"), min_value=0.0, max_value=100 * MAX_SPARSITY, step=0.01,
+                    format="%.2f", help=explain("sparsity"), required=True,
+                ),
+                "weights": kind.NumberColumn(_("Weights"), format="localized"),
+                "note": kind.TextColumn(_("Locked because")),
+            },
+        )  # fmt: skip
+        changed = _changed(frame, edited, board)
+        if changed:
+            session.replace_plan(plan.with_sparsities({**plan.sparsities, **changed}))
+            st.rerun(scope="fragment")
+
+
+def _changed(before: pd.DataFrame, after: pd.DataFrame, board: Board) -> dict[str, float]:
+    """Layers whose value was typed anew; locked ones keep theirs."""
+    rows = zip(before["layer"], before["sparsity"], after["sparsity"], strict=True)
+    return {
+        name: min(MAX_SPARSITY, max(0.0, float(new) / 100))
+        for name, old, new in rows
+        if new is not None and new == new and new != old and name not in board.locked
+    }
+
+
+def show_plan_file() -> None:
+    """Take the plan away as a file, or bring one."""
+    from workbench.plan_file import format_plan
+
+    with st.expander(_("Plan file"), icon=":material/description:"):
+        left, right = st.columns(2, gap="large")
+        left.download_button(
+            _("Download the plan"), format_plan(session.plan()), file_name="plan.yaml",
+            mime="application/yaml", icon=":material/download:", on_click="ignore",
+        )  # fmt: skip
+        left.caption(_("YAML that a person can edit; the command line takes it as --plan."))
+        with right.form("plan_file", border=False, clear_on_submit=True):
+            file = st.file_uploader(_("Open a plan"), ["yaml", "yml"], max_upload_size=1)
+            sent = st.form_submit_button(_("Use this plan"), icon=":material/upload_file:")
+        if sent and file is not None:
+            with guard():
+                _open_plan(file.getvalue())
+                st.rerun()
+
+
+def _open_plan(content: bytes) -> None:
+    """Read an uploaded plan and put it on the bench if it fits the model."""
+    from workbench.accounting import size_of_plan
+    from workbench.plan_file import parse_plan
+
+    plan = parse_plan(content[: _MAX_PLAN_BYTES + 1].decode("utf-8", errors="replace"))
+    size_of_plan(session.inspection(), plan)  # refuses layers that the model does not have
+    protected = protected_locks(session.inspection())
+    if any(plan.sparsities.get(name) for name in protected):
+        session.remember(**{_UNLOCKED: True})
+    session.replace_plan(plan)
+
+
+def show_next_step() -> None:
+    """The way on: prune with this plan."""
+    total = _prunable_share(session.plan().sparsities)
+    if total == 0:
+        st.caption(_("The plan is empty: drag a column, or spread a target."))
+        return
+    link_to(
+        "finetune",
+        _("Prune with this plan: {share} of the prunable weights go").format(share=percent(total)),
+        "content_cut",
+    )
+
+
+def _prunable_share(sparsities: Mapping[str, Any]) -> float:
+    """Sparsity over all prunable layers."""
+    from workbench.plan import num_pruned
+
+    layers = session.inspection().prunable
+    pruned = sum(num_pruned(sparsities.get(x.layer_name, 0.0), x.num_weights) for x in layers)
+    return pruned / max(1, sum(x.num_weights for x in layers))

@@ -1,0 +1,282 @@
+"""The parts of the sensitivity page: what was measured, its settings, and the work itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from workbench.errors import SettingsError
+from workbench.jobs import JobView
+from workbench.ui import curve_shelf, session
+from workbench.ui.charts import curves_figure, damage_figure, multiples_figure, show_chart
+from workbench.ui.charts.sensitivity import MAX_MULTIPLES, Metric
+from workbench.ui.errors import callback, fragment, guard, plain
+from workbench.ui.i18n import _
+from workbench.ui.job_panel import is_active, latest_job, show_job, start_job
+from workbench.ui.theme import interval, is_dark, percent
+from workbench.ui.words import explain
+
+if TYPE_CHECKING:
+    from workbench.curves import SensitivityCurves, SensitivitySettings
+
+KIND = "sensitivity"
+_SETTINGS = "sensitivity"
+_DROP = 0.01
+
+
+def show_curves() -> None:
+    """The curves on the bench, or as far as the running measurement has come."""
+    job = latest_job(KIND)
+    if job is not None and job.active:
+        show_job(KIND, draw=_draw_growing)
+        return
+    if job is not None:
+        show_job(KIND)
+    curves = curve_shelf.current()
+    if curves is None or not curves.points:
+        st.info(
+            _("The sensitivity of this model has not been measured yet."),
+            icon=":material/monitor_heart:",
+        )
+        if st.button(_("Measure now"), type="primary", icon=":material/play_arrow:"):
+            start(_remembered())
+        return
+    _choose_shown()
+    if not curves.complete:
+        _offer_resume(curves)
+    fragment(_draw_current)
+
+
+def _draw_current() -> None:
+    curves = curve_shelf.current()
+    if curves is not None:
+        _draw(curves)
+
+
+def _draw_growing(job: JobView) -> None:
+    """The points that have come so far."""
+    curves = curves_of_job(job)
+    if curves is not None and curves.points:
+        _draw(curves)
+    else:
+        st.skeleton(height=440)
+
+
+def curves_of_job(job: JobView) -> SensitivityCurves | None:
+    """The curves so far of a running measurement; None before its first point."""
+    from workbench.curves import SensitivityCurves, SensitivityPoint, SensitivitySettings
+
+    request: Mapping[str, Any] = job.request
+    fields = SensitivityPoint.__dataclass_fields__
+    points = [
+        SensitivityPoint.from_dict({key: values[key] for key in fields})
+        for values in job.series
+        if "group" in values
+    ]
+    if not points:
+        return None
+    baseline = next((point for point in points if not point.group), None)
+    cut = tuple(point for point in points if point.group)
+    return SensitivityCurves(
+        SensitivitySettings.from_dict(request["settings"]), "", "", baseline, cut,
+        job.seconds, len(points), False,
+    )  # fmt: skip
+
+
+def _draw(curves: SensitivityCurves) -> None:
+    """A sentence, then the three views of the same numbers."""
+    from workbench.curves import most_fragile
+
+    fragile = most_fragile(curves, 5, _DROP)
+    st.markdown(_sentence(curves))
+    views = {
+        "together": _("All together"),
+        "each": _("One by one"),
+        "map": _("Heat map"),
+    }
+    metrics = {"accuracy": _("Accuracy"), "loss": _("Loss")}
+    left, right = st.columns([3, 1], vertical_alignment="bottom")
+    view = left.segmented_control(
+        _("View"), list(views), format_func=views.__getitem__, default="together", key="view",
+        persist_state="session", label_visibility="collapsed",
+    ) or "together"  # fmt: skip
+    metric = right.segmented_control(
+        _("Measure"), list(metrics), format_func=metrics.__getitem__, default="accuracy",
+        key="metric", persist_state="session", label_visibility="collapsed",
+        disabled=view == "map",
+    ) or "accuracy"  # fmt: skip
+    takeaway = _plain_sentence(curves)
+    if view == "map":
+        show_chart(
+            damage_figure(curves, dark=is_dark()), key="damage_map",
+            alt=_("Heat map of the accuracy lost by layer and sparsity. ") + takeaway,
+        )  # fmt: skip
+    elif view == "each":
+        _draw_multiples(curves, metric, takeaway)
+    else:
+        show_chart(
+            curves_figure(curves, _metric(metric), highlighted=[f.group for f in fragile]),
+            key=f"curves_{metric}",
+            alt=_("Curves of {metric} against sparsity, one per layer. ").format(metric=metric)
+            + takeaway,
+            takeaway=_("Bands and bars are 95 % intervals."),
+        )
+
+
+def _draw_multiples(curves: SensitivityCurves, metric: str, takeaway: str) -> None:
+    """Small charts, at most 24 at once."""
+    groups = list(curves.groups)
+    parts = [groups[i : i + MAX_MULTIPLES] for i in range(0, len(groups), MAX_MULTIPLES)]
+    shown = parts[0] if parts else []
+    if len(parts) > 1:
+        index = st.select_slider(
+            _("Layers"), range(len(parts)),
+            format_func=lambda i: f"{parts[i][0]} … {parts[i][-1]}", key="multiples_part",
+        )  # fmt: skip
+        shown = parts[index]
+    show_chart(
+        multiples_figure(curves, shown, _metric(metric)),
+        key=f"multiples_{metric}",
+        alt=_("One small chart of {metric} against sparsity per layer. ").format(metric=metric)
+        + takeaway,
+        takeaway=_("Bars are 95 % intervals; the dashed line is the dense model."),
+    )
+
+
+def _metric(name: str) -> Metric:
+    return "loss" if name == "loss" else "accuracy"
+
+
+def _sentence(curves: SensitivityCurves) -> str:
+    """The most fragile layers, with emphasis."""
+    from workbench.curves import most_fragile
+
+    worst = most_fragile(curves, 3, _DROP)
+    if curves.baseline is None:
+        return _("The dense model is being measured.")
+    base = _("Dense: {accuracy} ({interval}).").format(
+        accuracy=percent(curves.baseline.accuracy),
+        interval=interval(curves.baseline.ci_low, curves.baseline.ci_high, curves.baseline.samples),
+    )
+    if not worst:
+        return _("No layer has lost more than one point of accuracy so far.") + " " + base
+    named = ", ".join(
+        _("**{layer}** (loses a point from {level} on)").format(
+            layer=plain(f.group), level=percent(f.level, 0)
+        )
+        for f in worst
+    )
+    return _("Most fragile: {layers}.").format(layers=named) + " " + base
+
+
+def _plain_sentence(curves: SensitivityCurves) -> str:
+    return _sentence(curves).replace("**", "").replace("\\", "")
+
+
+def _choose_shown() -> None:
+    """A list of the sets of curves at hand, where there are several."""
+    keys = list(curve_shelf.shelf())
+    titles = {key: curve_shelf.title(key) for key in keys}
+    if len(keys) == 1:
+        st.caption(plain(titles[keys[0]]))
+        return
+    current = curve_shelf.current_key()
+    widget = f"shown_{'_'.join(keys)}_{current}"
+
+    def choose() -> None:
+        curve_shelf.choose(st.session_state[widget])
+
+    st.selectbox(
+        _("Curves"), keys, index=keys.index(current), format_func=titles.__getitem__, key=widget,
+        on_change=callback(choose),
+        help=_("The plan page shows the damage of the curves chosen here."),
+    )  # fmt: skip
+
+
+def _offer_resume(curves: SensitivityCurves) -> None:
+    left, right = st.columns([4, 1], vertical_alignment="center")
+    left.info(
+        _("The measurement was stopped; these are the points so far."), icon=":material/info:"
+    )
+    right.button(
+        _("Resume"), icon=":material/play_arrow:", width="stretch",
+        on_click=callback(partial(start, curves.settings)),
+    )  # fmt: skip
+
+
+def measure_again() -> None:
+    """Settings of a measurement and the button that begins it."""
+    with st.expander(_("Measure with other settings"), icon=":material/tune:"):
+        with st.form("sensitivity", border=False):
+            values = _ask(_remembered())
+            sent = st.form_submit_button(
+                _("Measure"), icon=":material/play_arrow:", disabled=is_active(KIND)
+            )
+        if sent:
+            with guard():
+                start(_settings(values))
+
+
+def _ask(before: SensitivitySettings) -> dict[str, Any]:
+    """The widgets of the settings, filled with what was asked last."""
+    from workbench.criteria import CRITERIA
+    from workbench.repair import REPAIRS
+
+    first, second = st.columns(2), st.columns(2)
+    criteria, repairs = list(CRITERIA), list(REPAIRS)
+    return {
+        "criterion": first[0].selectbox(
+            _("Criterion"), criteria, criteria.index(before.criterion),
+            format_func=lambda name: CRITERIA[name].title, help=explain("criterion"),
+        ),
+        "repair": first[1].selectbox(
+            _("Repair before measuring"), repairs, repairs.index(before.repair),
+            format_func=lambda name: REPAIRS[name].title, help=explain("repair"),
+        ),
+        "levels": second[0].text_input(
+            _("Levels in percent"), ", ".join(f"{100 * level:g}" for level in before.levels),
+            help=_("The sparsities at which every layer is measured."),
+        ),
+        "num_samples": second[1].number_input(
+            _("Validation images"), 50, 10_000, before.num_samples, 50,
+            help=_("More images give narrower intervals and take longer."),
+        ),
+    }  # fmt: skip
+
+
+def _settings(values: Mapping[str, Any]) -> SensitivitySettings:
+    from workbench.curves import SensitivitySettings
+
+    words = str(values["levels"]).replace("%", " ").replace(",", " ").split()
+    try:
+        levels = tuple(float(word) / 100 for word in words)
+    except ValueError:
+        raise SettingsError(
+            _("The levels {text!r} are not all numbers.").format(text=values["levels"]),
+            _("Write percentages with commas between them, such as 30, 50, 70, 90."),
+        ) from None
+    return SensitivitySettings(
+        levels=levels, num_samples=int(values["num_samples"]),
+        criterion=values["criterion"], repair=values["repair"],
+    )  # fmt: skip
+
+
+def _remembered() -> SensitivitySettings:
+    """What was asked last in this workspace, or a good beginning."""
+    from workbench.curves import SensitivitySettings
+
+    kept = session.setting(_SETTINGS)
+    if kept is not None:
+        return SensitivitySettings.from_dict(kept)
+    return SensitivitySettings(levels=(0.3, 0.5, 0.7, 0.8, 0.9, 0.95), num_samples=500, repair="bn")
+
+
+def start(settings: SensitivitySettings) -> None:
+    """Begin or resume a measurement; points that are in the cache come at once."""
+    session.require_data()
+    session.remember(**{_SETTINGS: settings.to_dict(), curve_shelf.SHOWN: ""})
+    start_job(KIND, _("Measuring sensitivity"), session.job_request(settings=settings.to_dict()))
+    st.rerun()
