@@ -26,7 +26,7 @@ PLAN = PruningPlan({"conv1": 1 / 3, "Schicht-é": 0.5}, seed=7)
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "home")
+    return Store(tmp_path / "home ü?x=%20#1")
 
 
 def tensors(value: float = 1.0) -> dict[str, torch.Tensor]:
