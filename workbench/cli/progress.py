@@ -11,6 +11,7 @@ BAR = 20
 TERMINAL_SECONDS = 0.1
 PLAIN_SECONDS = 10.0
 LEARN_SECONDS = 1.0
+LEARN_PART = 0.02
 
 
 class ProgressLine:
@@ -92,7 +93,7 @@ def _seconds_left(progress: Progress, seconds: float) -> float | None:
     told = progress.values.get("seconds_left")
     if isinstance(told, int | float):
         return float(told)
-    if progress.done <= 0 or seconds < LEARN_SECONDS:
+    if progress.done < LEARN_PART * progress.total or seconds < LEARN_SECONDS:
         return None
     return seconds / progress.done * (progress.total - progress.done)
 
