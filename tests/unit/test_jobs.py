@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from workbench.errors import JobError
-from workbench.jobs import Jobs, JobView, registry
+from workbench.jobs import Jobs, JobView, job, registry
 from workbench.jobs.job import MAX_POINTS, Pace, Series
 
 SCRIPT = Path(__file__).with_name("worker_for_tests.py")
@@ -83,7 +83,8 @@ def test_a_job_gives_way_to_the_page(jobs: Jobs) -> None:
     assert result == {"nice": 10, "omp": "PASSIVE"}
 
 
-def test_jobs_wait_for_their_turn(jobs: Jobs) -> None:
+def test_jobs_wait_for_their_turn(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job, "DOUBLE_CLICK_SECONDS", -1.0)
     first = jobs.submit("me", "deaf", "", {})
     second = jobs.submit("you", "count", "", {"steps": 1})
     third = jobs.submit("me", "count", "", {"steps": 2})
@@ -152,13 +153,25 @@ def test_a_deaf_job_is_killed(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> No
     assert not exists(pid)
 
 
-def test_a_second_stop_ends_it_at_once(jobs: Jobs) -> None:
+def test_a_second_stop_ends_it_at_once(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job, "DOUBLE_CLICK_SECONDS", -1.0)
     view = jobs.submit("me", "finish_slowly", "", {"seconds": 600})
     wait(jobs, view, under_way)
     jobs.stop("me", view.id)
     wait(jobs, view, lambda now: now.message == "measuring the best state")
     jobs.stop("me", view.id)
     assert wait(jobs, view, ended).result is None
+
+
+def test_a_double_click_on_stop_still_keeps_the_result(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job, "DOUBLE_CLICK_SECONDS", PATIENCE)
+    view = jobs.submit("me", "finish_slowly", "", {"seconds": 0.3})
+    wait(jobs, view, under_way)
+    jobs.stop("me", view.id)
+    jobs.stop("me", view.id)
+    assert wait(jobs, view, ended).result == {"kept": "best"}
 
 
 def test_a_queued_job_can_be_stopped(jobs: Jobs, notes: Notes) -> None:

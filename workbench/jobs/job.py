@@ -11,6 +11,7 @@ from workbench.errors import WorkbenchError
 
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 MAX_POINTS = 5_000
+DOUBLE_CLICK_SECONDS = 1.0
 _PACE_SECONDS = 30.0
 _PACE_SHORTEST = 0.5
 
@@ -171,10 +172,13 @@ class Job:
             self.state, self._started = "running", time.monotonic()
 
     def ask_to_stop(self) -> None:
-        """Note the wish to stop; a second wish means at once."""
+        """Note the wish to stop; a second wish means at once, unless it is a double click."""
         with self._lock:
-            self.stop_urgent = self.stop_asked is not None
-            self.stop_asked = self.stop_asked or time.monotonic()
+            now = time.monotonic()
+            if self.stop_asked is None:
+                self.stop_asked = now
+            elif now - self.stop_asked > DOUBLE_CLICK_SECONDS:
+                self.stop_urgent = True
 
     def advance(self, message: Mapping[str, object]) -> None:
         """Take in a progress message: ``done``, ``total``, ``message`` and new ``points``."""

@@ -104,7 +104,7 @@ class Jobs:
         return None if job is None or job.owner != owner else self._view(job)
 
     def stop(self, owner: str, job_id: str) -> None:
-        """Ask a job to end with what it has; asked twice, it ends at once without a result."""
+        """Ask a job to end with what it has; asked again later, it ends without a result."""
         with self._changed:
             job = self._jobs.get(job_id)
             if job is None or job.owner != owner or not job.active:
