@@ -60,7 +60,7 @@ def count_macs(module: nn.Module, input_shape: Sequence[int]) -> MacCount:
     dtype = first.dtype if first.is_floating_point() else torch.float32
     counter = _Counter(parameters)
     # With a gradient to track, PyTorch's fused attention layers take their ordinary, visible road.
-    with torch.enable_grad(), counter.following(module), counter:
+    with torch.inference_mode(False), torch.enable_grad(), counter.following(module), counter:
         image = torch.zeros(1, *input_shape, device=first.device, dtype=dtype, requires_grad=True)
         module(image * 1)
     return counter.count
