@@ -8,6 +8,7 @@ from pathlib import Path
 from workbench.accounting import size_of_plan
 from workbench.allocation import allocate, parse_budget
 from workbench.cli.app import add_current_folder
+from workbench.cli.choices import BUDGETS, check_choice
 from workbench.cli.output import check_json_target, percent, table, write_result
 from workbench.cli.progress import ProgressLine
 from workbench.curve_cache import JsonLinesCache
@@ -79,6 +80,8 @@ def make_plan(arguments: Namespace, model: Model, inspection: Inspection) -> Pru
     Raises:
         WorkbenchError: If they cannot be met.
     """
+    if arguments.budget:
+        check_choice("budget", arguments.budget.partition("=")[0].strip(), BUDGETS)
     return allocate(
         model, arguments.method, sparsity=arguments.sparsity,
         budget=parse_budget(arguments.budget) if arguments.budget else None,

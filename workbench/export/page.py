@@ -217,7 +217,9 @@ def _files(report: Mapping[str, Any]) -> str:
             f'<p><span class="good">Checked.</span> Each file below that has a difference was run '
             f"again and gave the class scores of the model in memory to within "
             f"{_difference(report['max_abs_diff'])}; more than {report['tolerance']:.1g} is "
-            f"refused.</p>"
+            f"refused. <code>check.safetensors</code> holds a few of the images with those scores: "
+            f"<code>python -m workbench.export.check FOLDER</code> compares again, on any "
+            f"machine.</p>"
         )
     if report["zipped_weights_bytes"]:
         text += (
