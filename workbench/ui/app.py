@@ -11,7 +11,7 @@ if str(ROOT) not in sys.path and (ROOT / "pyproject.toml").is_file():
 
 import streamlit as st  # noqa: E402
 
-from workbench.ui import errors, navigation, session, sidebar, warm  # noqa: E402
+from workbench.ui import errors, navigation, opening, sidebar, warm  # noqa: E402
 from workbench.ui.i18n import _  # noqa: E402
 
 st.set_page_config(
@@ -23,7 +23,7 @@ warm.warm_up()
 pages = navigation.pages()
 page = st.navigation(pages, position="hidden")
 with errors.guard():
-    session.open_workspace()
+    opening.open_workspace()
     sidebar.show(pages)
     errors.show_notices()
     page.run()

@@ -75,6 +75,22 @@ def data(ref: DataRef) -> Data:
     return reopen_data(ref, store())
 
 
+@st.cache_resource(show_spinner=False, max_entries=1)
+def named_model(source: str) -> Model:
+    """The model that the server was started with: a file or a factory."""
+    from workbench.loading import load_model
+
+    return load_model(source, allow_factory=True)
+
+
+@st.cache_resource(show_spinner=False, max_entries=1)
+def named_data(source: str) -> Data:
+    """The data that the server was started with: a file."""
+    from workbench.loading import load_data
+
+    return load_data(source)
+
+
 @st.cache_resource(show_spinner=False, max_entries=64, hash_funcs=BY_REFERENCE)
 def inspection(ref: ModelRef) -> Inspection:
     """The layers of the model that a reference points to."""

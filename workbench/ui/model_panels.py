@@ -3,7 +3,7 @@
 import streamlit as st
 
 from workbench.errors import WorkbenchError
-from workbench.ui import bench, session
+from workbench.ui import bench, choosing, session
 from workbench.ui.errors import callback, guard, plain
 from workbench.ui.facts import ModelFacts, sample_choices, sample_line
 from workbench.ui.i18n import _
@@ -94,7 +94,7 @@ def _choose_sample() -> None:
 
     def choose() -> None:
         if name := st.session_state[key]:
-            session.use_sample_model(name)
+            choosing.use_sample_model(name)
 
     st.radio(
         _("Sample model"), names, captions=[sample_line(name) for name in names],
@@ -122,7 +122,7 @@ def _upload_model() -> None:
         st.info(_("Choose a file first."), icon=":material/info:")
     elif sent and file is not None:
         with guard():
-            session.use_uploaded_model(file.name, file.getvalue(), architecture)
+            choosing.use_uploaded_model(file.name, file.getvalue(), architecture)
             st.rerun()
 
 
@@ -148,7 +148,7 @@ def _choose_sample_data() -> None:
     def choose() -> None:
         if name := st.session_state[key]:
             try:
-                session.use_sample_data(name)
+                choosing.use_sample_data(name)
             finally:
                 st.session_state.pop(key, None)
 
@@ -169,7 +169,7 @@ def _upload_data() -> None:
         st.info(_("Choose a file first."), icon=":material/info:")
     elif sent and file is not None:
         with guard():
-            session.use_uploaded_data(file.name, file.getvalue())
+            choosing.use_uploaded_data(file.name, file.getvalue())
             st.rerun()
 
 
