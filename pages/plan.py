@@ -15,5 +15,4 @@ st.write(
 )
 when_warm(plan_panels.show_presets, 90)
 when_warm(plan_panels.show_editor, 640)
-when_warm(plan_panels.show_next_step, 40)
 when_warm(plan_panels.show_plan_file, 60)

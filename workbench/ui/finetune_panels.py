@@ -53,7 +53,7 @@ def show_prune() -> None:
     repairs = list(REPAIRS)
     repair = left.selectbox(
         _("Repair"), repairs, repairs.index(session.setting(_REPAIR, "bn")),
-        format_func=lambda name: f"{REPAIRS[name].title}: {REPAIRS[name].summary}",
+        format_func=lambda name: REPAIRS[name].title,
         help=explain("repair"),
     )  # fmt: skip
     right.button(
@@ -61,6 +61,7 @@ def show_prune() -> None:
         disabled=_busy(), on_click=callback(partial(_prune, repair)),
         help=_("Prunes a copy of the dense model and measures it on all test images."),
     )  # fmt: skip
+    st.caption(REPAIRS[repair].summary)
     show_job(PRUNE, draw=_draw_pruning)
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import streamlit as st
@@ -23,7 +22,7 @@ from workbench.ui.equaliser import (
 from workbench.ui.errors import callback, fragment, guard
 from workbench.ui.i18n import _
 from workbench.ui.links import link_to
-from workbench.ui.theme import compact, in_bytes, percent
+from workbench.ui.theme import compact, in_bytes
 from workbench.ui.words import explain
 
 if TYPE_CHECKING:
@@ -77,8 +76,8 @@ def show_presets() -> None:
 
 def _scope_titles() -> dict[str, str]:
     return {
-        "uniform": _("Layerwise: the same everywhere"),
-        "global": _("Global: lowest scores anywhere"),
+        "uniform": _("Layerwise (uniform)"),
+        "global": _("Global (ranked together)"),
     }
 
 
@@ -155,24 +154,25 @@ def _last_measured() -> Measured | None:
 
 
 def _show_size(plan: PruningPlan) -> None:
-    """What the plan amounts to, computed on the server."""
+    """What the saved plan amounts to, computed on the server."""
     from workbench.accounting import size_of_plan
 
     size = size_of_plan(session.inspection(), plan)
-    columns = st.columns(4)
-    numbers = (
-        (_("Non-zero parameters"), compact(size.num_nonzero),
-         _("of {total}").format(total=compact(size.num_params)), "non-zero parameters"),
-        (_("Compression ratio, parameters"), f"{size.compression_ratio:.2f}×",
-         _("{ratio}× in bytes").format(ratio=f"{size.compression_ratio_bytes:.2f}"),
-         "compression ratio"),
-        (_("Theoretical speedup"), f"{size.theoretical_speedup:.2f}×",
-         _("{macs} MACs").format(macs=compact(size.macs)), "theoretical speedup"),
-        (_("Stored size"), in_bytes(size.bytes),
-         _("of {total}").format(total=in_bytes(size.dense_bytes)), "stored size"),
+    if not any(plan.sparsities.values()):
+        st.caption(_("The plan is empty: drag a column, or spread a target."))
+        return
+    st.markdown(
+        _(
+            ":material/check_circle: Saved: **{kept}** of {total} parameters stay "
+            "({ratio}× fewer), {bytes} of {dense_bytes}, {macs} of {dense_macs} MACs."
+        ).format(
+            kept=compact(size.num_nonzero), total=compact(size.num_params),
+            ratio=f"{size.compression_ratio:.2f}", bytes=in_bytes(size.bytes),
+            dense_bytes=in_bytes(size.dense_bytes), macs=compact(size.macs),
+            dense_macs=compact(size.dense_macs),
+        )
     )  # fmt: skip
-    for column, (label, value, detail, term) in zip(columns, numbers, strict=True):
-        column.metric(label, value, border=True, delta_description=detail, help=explain(term))
+    link_to("finetune", _("Prune with this plan"), "content_cut")
 
 
 def _lock_switch() -> None:
@@ -269,25 +269,3 @@ def _open_plan(content: bytes) -> None:
     if any(plan.sparsities.get(name) for name in protected):
         session.remember(**{_UNLOCKED: True})
     session.replace_plan(plan)
-
-
-def show_next_step() -> None:
-    """The way on: prune with this plan."""
-    total = _prunable_share(session.plan().sparsities)
-    if total == 0:
-        st.caption(_("The plan is empty: drag a column, or spread a target."))
-        return
-    link_to(
-        "finetune",
-        _("Prune with this plan: {share} of the prunable weights go").format(share=percent(total)),
-        "content_cut",
-    )
-
-
-def _prunable_share(sparsities: Mapping[str, Any]) -> float:
-    """Sparsity over all prunable layers."""
-    from workbench.plan import num_pruned
-
-    layers = session.inspection().prunable
-    pruned = sum(num_pruned(sparsities.get(x.layer_name, 0.0), x.num_weights) for x in layers)
-    return pruned / max(1, sum(x.num_weights for x in layers))

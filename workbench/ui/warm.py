@@ -2,6 +2,7 @@
 
 import gc
 import importlib
+import os
 import sys
 import threading
 from collections.abc import Callable
@@ -32,6 +33,7 @@ def warm_up() -> threading.Event:
 
 def _import_torch(ready: threading.Event) -> None:
     """Import torch, run one tiny network forward and back, and freeze the collector's objects."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # idle threads must not starve a job
     try:
         torch = importlib.import_module("torch")
         importlib.import_module("workbench.model")
