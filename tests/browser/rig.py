@@ -1,7 +1,6 @@
 """Servers to test against and what to watch while a page is open."""
 
 import contextlib
-import importlib.util
 import os
 import re
 import socket
@@ -19,8 +18,19 @@ from playwright.sync_api import Page, Request, Response, expect
 ROOT = Path(__file__).resolve().parents[2]
 ARTIFACTS = ROOT / "artifacts"
 HOST = "127.0.0.1"
-PAGES = ("/", "/layers", "/sensitivity", "/plan", "/finetune", "/compare", "/export")
+TITLES = {
+    "/": "Model",
+    "/layers": "Layers",
+    "/sensitivity": "Sensitivity",
+    "/plan": "Plan",
+    "/finetune": "Prune and fine-tune",
+    "/compare": "Compare",
+    "/export": "Export",
+}
+PAGES = tuple(TITLES)
 VIEWPORT = {"width": 1400, "height": 900}
+# Generous, for machines that do other work as well; nothing waits longer than it has to.
+expect.set_options(timeout=30_000)
 _PROBES = re.compile(r"/_stcore/(health|host-config)$")
 
 
@@ -31,14 +41,6 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def _command() -> tuple[str, ...]:
-    if importlib.util.find_spec("workbench.__main__"):
-        return (sys.executable, "-m", "workbench", "run", "--port")
-    app = str(ROOT / "workbench" / "ui" / "app.py")
-    flags = ("--server.headless", "true", "--server.port")
-    return (sys.executable, "-m", "streamlit", "run", app, *flags)
-
-
 @dataclass
 class Server:
     """One running workbench; ``stop`` and ``start`` again to test a restart.
@@ -46,14 +48,14 @@ class Server:
     Attributes:
         home: Folder of its workspaces (WORKBENCH_HOME).
         port: Where it listens.
-        command: What starts it, without the port; ``python -m workbench run`` by default.
+        command: What starts it; the port is added as the last word.
         environment: Added to this process's environment.
         cwd: Folder that it starts in; its home by default, so that nothing depends on the checkout.
     """
 
     home: Path
     port: int = field(default_factory=free_port)
-    command: tuple[str, ...] = field(default_factory=_command)
+    command: tuple[str, ...] = (sys.executable, "-m", "workbench", "run", "--port")
     environment: dict[str, str] = field(default_factory=dict)
     cwd: Path | None = None
     process: subprocess.Popen | None = None
@@ -166,15 +168,17 @@ _IS_SETTLED = """
 () => new Promise(resolve => {
     const app = document.querySelector("[data-testid=stApp]");
     const idle = () => app && app.dataset.testScriptState === "notRunning"
-        && !document.querySelector("[data-testid=stSkeleton]");
+        && app.dataset.testConnectionState === "CONNECTED"
+        && document.querySelector("[data-testid=stMain] [data-testid=stElementContainer]")
+        && !document.querySelector("[data-testid^=stSkeleton], [data-stale=true]");
     if (!idle()) { resolve(false); return; }
     setTimeout(() => resolve(idle()), 150);
 })
 """
 
 
-def settled(page: Page, timeout_ms: float = 30_000) -> None:
-    """Wait until the page has stood still for 150 ms: no script runs, no placeholder waits."""
+def settled(page: Page, timeout_ms: float = 60_000) -> None:
+    """Wait until the page has stood still for 150 ms: nothing runs, is stale or is yet to come."""
     page.wait_for_function(_IS_SETTLED, timeout=timeout_ms)
 
 

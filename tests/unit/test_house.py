@@ -15,27 +15,34 @@ PAGES = ROOT / "pages"
 
 # Imports go to the same row or to a later one, never back; a module not listed fails the test.
 ROWS = (
+    {"__init__"},
     {"__main__", "worker"},
     {"cli"},
     {"pages"},
     {"ui"},
     {
-        "curve_cache", "experiment", "export", "finetune", "jobs", "reopen", "sensitivity",
-        "store", "tasks",
+        "curve_cache", "experiment", "export", "finetune", "jobs", "reopen", "run_export",
+        "sensitivity", "store", "tasks",
     },
     {
         "accounting", "allocation", "criteria", "curves", "distributions", "latency", "metrics",
-        "prediction", "prune", "repair",
+        "pareto", "prediction", "prune", "repair",
     },
-    {"architectures", "data", "device", "layers", "loading", "macs", "model", "plan", "plan_file"},
+    {
+        "architectures", "augment", "data", "data_checks", "device", "finetune_settings", "layers",
+        "loading", "macs", "model", "plan", "plan_file", "weight_scan",
+    },
     {"errors", "names", "progress"},
-    {"__init__"},
 )  # fmt: skip
 ROW = {name: number for number, row in enumerate(ROWS) for name in row}
 
 MAX_LINES = 400
+MAX_TEST_LINES = 600  # a file of tests is a list: long ones read as easily as short ones
 # Longer files, each with its reason.
-LONG_FILES: dict[str, str] = {}
+LONG_FILES = {
+    "tests/golden/refusals/models.py": "a table, one entry a refused file",
+    "tests/unit/test_export.py": "an exported folder, every file in it checked",
+}
 
 
 def python_files(*folders: Path) -> list[Path]:
@@ -205,7 +212,12 @@ def test_no_file_is_too_long_without_a_reason():
         for path in tracked_files()
         if path.suffix in {".py", ".js", ".css"}
     }
-    assert {name for name, count in counts.items() if count > MAX_LINES} == set(LONG_FILES)
+    long = {
+        name
+        for name, count in counts.items()
+        if count > (MAX_TEST_LINES if name.startswith("tests/") else MAX_LINES)
+    }
+    assert long == set(LONG_FILES)
 
 
 def test_no_registry_is_named():
