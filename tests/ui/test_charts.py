@@ -82,7 +82,8 @@ def test_the_cut_line_lies_at_the_thresholds_and_skips_dense_layers(layers):
     line = next(
         trace for trace in weights_figure(layers, cuts=cuts).data if trace.type == "scatter"
     )
-    assert list(line.y[1:4]) == pytest.approx([-1, np.nan, -3], nan_ok=True)
+    assert list(line.x) == [-0.5, 0.5, 0.5, 1.5, 1.5, 2.5]
+    assert list(line.y) == pytest.approx([-1, -1, np.nan, np.nan, -3, -3], nan_ok=True)
     assert line.line.color == theme.PRUNED
 
 

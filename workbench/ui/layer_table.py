@@ -63,25 +63,25 @@ def show_layer_table() -> None:
     st.dataframe(
         frame,
         hide_index=True,
-        height=min(36 * (len(frame) + 1) + 3, 620),
+        height=min(35 * (len(frame) + 1) + 3, 620),
         alt=_("Table of {count} layers with type, shape, size and work.").format(count=len(frame)),
         column_config={
-            "layer": column.TextColumn(_("Layer"), pinned=True, width=170),
-            "type": column.TextColumn(_("Type"), width=110),
-            "shape": column.TextColumn(_("Shape"), width=110),
+            "layer": column.TextColumn(_("Layer"), pinned=True, width=150),
+            "type": column.TextColumn(_("Type"), width=100),
+            "shape": column.TextColumn(_("Shape"), width=105),
             "params": column.NumberColumn(
-                _("Parameters"), format="localized", help=explain("parameters"), width=90
+                _("Parameters"), format="localized", help=explain("parameters"), width=85
             ),
             "share": column.ProgressColumn(
                 _("Share of parameters"), format="%.1f %%", min_value=0,
                 max_value=max(1.0, float(frame["share"].max())), help=explain("share"),
-                color="#7f93ad", width=150,
+                color="#7f93ad", width=130,
             ),
             "macs": column.NumberColumn(
-                _("MACs"), format="localized", help=explain("MACs"), width=100
+                _("MACs"), format="localized", help=explain("MACs"), width=85
             ),
             "zeros": column.NumberColumn(
-                _("Zeros"), format="localized", help=explain("zeros"), width=70
+                _("Zeros"), format="localized", help=explain("zeros"), width=60
             ),
             "prunable": column.TextColumn(_("Can be pruned"), width="large"),
         },

@@ -120,8 +120,9 @@ def _add_cuts(figure: go.Figure, cuts: Sequence[float], low: float) -> None:
         hoverinfo="skip", showlegend=False,
     )  # fmt: skip
     figure.add_scatter(
-        x=[-0.5, *range(len(cuts)), len(cuts) - 0.5], y=[heights[0], *heights, heights[-1]],
-        mode="lines", line={"shape": "hvh", "color": PRUNED, "width": 2}, hoverinfo="skip",
+        x=[place for index in range(len(cuts)) for place in (index - 0.5, index + 0.5)],
+        y=[height for height in heights for _side in range(2)],
+        mode="lines", line={"color": PRUNED, "width": 2}, hoverinfo="skip",
         name=_("The current plan prunes below this line"), showlegend=True,
     )  # fmt: skip
 
