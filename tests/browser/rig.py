@@ -169,7 +169,7 @@ _IS_SETTLED = """
     const app = document.querySelector("[data-testid=stApp]");
     const idle = () => app && app.dataset.testScriptState === "notRunning"
         && app.dataset.testConnectionState === "CONNECTED"
-        && document.querySelector("[data-testid=stMain] [data-testid=stElementContainer]")
+        && document.querySelector("[data-testid=stMain] h1")
         && !document.querySelector("[data-testid^=stSkeleton], [data-stale=true]");
     if (!idle()) { resolve(false); return; }
     setTimeout(() => resolve(idle()), 150);
@@ -178,7 +178,7 @@ _IS_SETTLED = """
 
 
 def settled(page: Page, timeout_ms: float = 60_000) -> None:
-    """Wait until the page has stood still for 150 ms: nothing runs, is stale or is yet to come."""
+    """Wait until the page has stood still for 150 ms: it has a heading and nothing runs or waits."""
     page.wait_for_function(_IS_SETTLED, timeout=timeout_ms)
 
 

@@ -15,6 +15,7 @@ def test_a_deep_link_works_on_a_fresh_server(start_server, page, path):
     expect(page.get_by_role("heading", level=1, name=rig.TITLES[path], exact=True)).to_be_visible()
     assert page.url.split("?")[0] == server.url + path
     links = page.get_by_test_id("stSidebar").get_by_role("link")
+    expect(links).to_have_count(len(rig.TITLES))
     assert [text.split("\n")[-1] for text in links.all_inner_texts()] == list(rig.TITLES.values())
     rig.has_no_error_box(page)
     page.goto("about:blank")  # a page that outlives its server complains
