@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
+from workbench.errors import SettingsError
 from workbench.loading.samples import sample_data_names
 from workbench.store import DataRef, ModelRef
 from workbench.ui import bench, session
 from workbench.ui.facts import ModelFacts, facts_of_model
+from workbench.ui.i18n import _
 
 
 def use_sample_model(name: str) -> None:
@@ -13,21 +17,27 @@ def use_sample_model(name: str) -> None:
     put_model(ModelRef(name=name, sample=name))
 
 
-def use_uploaded_model(filename: str, content: bytes, architecture: str = "") -> None:
+def use_uploaded_model(
+    filename: str, content: bytes, architecture: str = "", image_shape: str = ""
+) -> None:
     """Put uploaded weights on the bench; what was there before stays where they are refused.
 
     Args:
         filename: Its ending tells the format.
         content: The file.
         architecture: Family of networks; empty finds it by the names of the tensors.
+        image_shape: Channels, height and width as a person writes them; empty takes what the
+            weights tell, and the family's usual size where they do not.
 
     Raises:
         LoadError: If the file cannot be used.
+        SettingsError: If the image shape is not three whole numbers.
     """
     from workbench.layers import inspect
     from workbench.loading import load_uploaded_model
 
-    model = load_uploaded_model(filename, content, architecture)
+    shape = parse_shape(image_shape)
+    model = load_uploaded_model(filename, content, architecture, input_shape=shape)
     facts = facts_of_model(model, inspect(model), len(content))
     ref = ModelRef(
         name=model.name,
@@ -36,8 +46,29 @@ def use_uploaded_model(filename: str, content: bytes, architecture: str = "") ->
         input_shape=model.input_shape,
     )
     ref = bench.store().save_model_ref(session.workspace_id(), ref, model.module.state_dict())
-    session.remember(**{session.FACTS: {"key": bench.key_of(ref), "facts": facts.to_dict()}})
+    notes = list(model.card.get("notes", ()))  # type: ignore[call-overload]
+    session.remember(
+        **{session.FACTS: {"key": bench.key_of(ref), "facts": facts.to_dict(), "notes": notes}}
+    )
     choose_data(facts)
+
+
+def parse_shape(text: str) -> tuple[int, int, int] | None:
+    """Read an image shape such as ``3 x 32 x 32`` or ``3, 32, 32``; None where nothing is written.
+
+    Raises:
+        SettingsError: If it is not three whole numbers from 1.
+    """
+    if not text.strip():
+        return None
+    words = re.split(r"[\s,x×]+", text.strip().lower())
+    if len(words) != 3 or not all(re.fullmatch(r"[1-9]\d{0,4}", word) for word in words):
+        raise SettingsError(
+            _("The image shape {text!r} is not three whole numbers.").format(text=text[:40]),
+            _("Write channels, height and width, such as 3 x 32 x 32."),
+        )
+    channels, height, width = map(int, words)
+    return (channels, height, width)
 
 
 def use_sample_data(name: str) -> None:

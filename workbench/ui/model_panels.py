@@ -22,6 +22,8 @@ def show_overview() -> None:
     ref = session.model_ref()
     st.subheader(plain(ref.name), anchor=False)
     st.caption(_describe(facts, ref.sample))
+    for note in session.model_notes():
+        st.caption(f":material/info: {plain(note)}")
     columns = st.columns(4)
     if facts is None:
         for column in columns:
@@ -117,12 +119,16 @@ def _upload_model() -> None:
             _("Architecture"), list(titles), format_func=titles.__getitem__,
             help=_("The family of networks that the weights belong to."),
         )  # fmt: skip
+        image_shape = st.text_input(
+            _("Image shape"), placeholder=_("automatic"), max_chars=40,
+            help=_("Channels, height and width, such as 3 x 32 x 32, where weights do not tell."),
+        )  # fmt: skip
         sent = st.form_submit_button(_("Put on the bench"), icon=":material/upload_file:")
     if sent and file is None:
         st.info(_("Choose a file first."), icon=":material/info:")
     elif sent and file is not None:
         with guard():
-            choosing.use_uploaded_model(file.name, file.getvalue(), architecture)
+            choosing.use_uploaded_model(file.name, file.getvalue(), architecture, image_shape)
             st.rerun()
 
 

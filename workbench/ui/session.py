@@ -117,6 +117,14 @@ def model_facts() -> ModelFacts | None:
     return facts_of_model(model, bench.inspection(ref), 4 * bench.inspection(ref).num_params)
 
 
+def model_notes() -> list[str]:
+    """What was assumed or converted when the model on the bench was uploaded, in sentences."""
+    kept = workspace().settings.get(FACTS)
+    if isinstance(kept, dict) and kept.get("key") == bench.key_of(model_ref()):
+        return [str(note) for note in kept.get("notes", ())]
+    return []
+
+
 def measured_accuracy() -> MeasuredAccuracy | None:
     """Accuracy of the model on the test split of the data on the bench; None if not measured."""
     facts, ref = model_facts(), workspace().data_ref
