@@ -41,7 +41,7 @@ class FineTuneSettings:
 
     optimizer: str = "sgd"
     lr: float | None = None
-    epochs: int = 6
+    epochs: int = 3
     seconds: float | None = None
     batch_size: int = 128
     momentum: float = 0.9

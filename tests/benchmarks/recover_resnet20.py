@@ -1,6 +1,6 @@
 """Recovery of a 90 % sparse ResNet-20 by the default fine-tuning, on the embedded images.
 
-Run: python -m tests.benchmarks.recover_resnet20 [--sparsity 0.9] [--repair bn] [--epochs 6]
+Run: python -m tests.benchmarks.recover_resnet20 [--sparsity 0.9] [--repair bn] [--epochs 3]
 
 Prunes by global magnitude, repairs, fine-tunes with the default settings but for what is given
 here, and prints every stage on the test split with the distance to the dense model. The goal is
