@@ -6,7 +6,7 @@ const ROOMY_PIXELS = 30; // columns at least this wide show their value in the t
 const LEAST_MASS_PIXELS = 3;
 const MASS_PIXELS = 24;
 const LEAST_NAME_PIXELS = 40;
-const MOST_NAME_PIXELS = 120;
+const MOST_NAME_PIXELS = 92;
 
 /** Build the board once per model, set of curves or language. */
 function buildBoard(state) {
@@ -41,7 +41,8 @@ function buildBoard(state) {
     element("span", "mass-title", { "aria-hidden": "true", title: text.weights_help }, text.weights),
   );
   state.inner = inner;
-  return element("div", "board", {}, labels, element("div", "scroll", {}, inner));
+  const lanes = element("div", "lanes", {}, labels, element("div", "scroll", {}, inner));
+  return element("div", "board", {}, lanes, buildLegend(state));
 }
 
 /** The elements of one column: the slider itself, its weights, its name. */

@@ -84,7 +84,6 @@ function build(state) {
     buildTotals(state),
     buildTools(state),
     element("div", "stage-and-detail", {}, buildBoard(state), buildDetail(state)),
-    buildLegend(state),
     state.status,
   );
   listen(state);

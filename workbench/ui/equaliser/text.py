@@ -46,7 +46,7 @@ def _totals() -> dict[str, str]:
         "speedup_units": _("in MACs, not in time"),
         "sparsity": _("Sparsity"),
         "sparsity_help": explain("sparsity"),
-        "sparsity_units": _("of prunable weights; {all} of all"),
+        "sparsity_units": _("of prunable; {all} of all"),
     }
 
 
