@@ -23,6 +23,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
 import make_data  # noqa: E402
+
 from workbench.architectures import ARCHITECTURES  # noqa: E402
 
 

@@ -66,7 +66,7 @@ def count_macs(module: nn.Module, input_shape: Sequence[int]) -> MacCount:
     return counter.count
 
 
-class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _Counter(TorchDispatchMode):
     """Sees every operation of the thread it is entered in and charges the products."""
 
     def __init__(self, parameters: dict[str, nn.Parameter]) -> None:

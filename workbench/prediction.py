@@ -264,5 +264,5 @@ def _monotone_slopes(xs: Sequence[float], ys: Sequence[float]) -> tuple[float, .
 
 
 def _end_slope(near: float, far: float, secant: float, next_secant: float) -> float:
-    """Three-point slope at an end, at least 0; it never exceeds two secants, so all stays monotone."""
+    """Three-point slope at an end, at least 0 and at most two secants, so all stays monotone."""
     return max(0.0, ((2 * near + far) * secant - near * next_secant) / (near + far))

@@ -178,7 +178,7 @@ _IS_SETTLED = """
 
 
 def settled(page: Page, timeout_ms: float = 60_000) -> None:
-    """Wait until the page has stood still for 150 ms: it has a heading and nothing runs or waits."""
+    """Wait until the page has a heading and has stood still for 150 ms."""
     page.wait_for_function(_IS_SETTLED, timeout=timeout_ms)
 
 

@@ -51,14 +51,18 @@ def _square(arguments: Mapping[str, object]) -> Shape:
     return (int(arguments.get("in_channels", 1)), size, size)  # type: ignore[call-overload]
 
 
+def _image_shape(arguments: Mapping[str, object]) -> Shape:
+    return tuple(arguments.get("input_shape", (1, 8, 8)))  # type: ignore[arg-type, return-value]
+
+
 ARCHITECTURES: dict[str, Architecture] = {
     family.name: family
     for family in (
-        _family("mlp", "Multi-layer perceptron", mlp, mlp.MLP,
-                lambda a: tuple(a.get("input_shape", (1, 8, 8)))),  # type: ignore[arg-type, return-value]
+        _family("mlp", "Multi-layer perceptron", mlp, mlp.MLP, _image_shape),
         _family("lenet5", "LeNet-5 (Caffe)", lenet5, lenet5.LeNet5, _square),
         _family("resnet", "ResNet for small images", resnet, resnet.ResNet, _square),
-        _family("mobilenet", "MobileNet (inverted residuals)", mobilenet, mobilenet.MobileNet, _square),
+        _family("mobilenet", "MobileNet (inverted residuals)", mobilenet, mobilenet.MobileNet,
+                _square),
         _family("vit", "Vision transformer", vit, vit.ViT, _square),
         _family("gru", "GRU over image rows", gru, gru.RowGRU,
                 lambda a: (1, 28, int(a.get("row", 28)))),  # type: ignore[call-overload]

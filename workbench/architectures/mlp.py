@@ -1,6 +1,7 @@
 """Multi-layer perceptron on flattened images."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 from torch import Tensor, nn
 
@@ -23,7 +24,7 @@ class MLP(nn.Module):
         super().__init__()
         channels, height, width = input_shape
         widths = [channels * height * width, *hidden]
-        self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths, widths[1:]))
+        self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
         self.classifier = nn.Linear(widths[-1], num_classes)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -62,7 +62,7 @@ class MobileNet(nn.Module):
         super().__init__()
         self.stem = ConvBN(in_channels, stem, 3, 2)
         stages, inputs = [], stem
-        for index, (width, count) in enumerate(zip(widths, blocks)):
+        for index, (width, count) in enumerate(zip(widths, blocks, strict=True)):
             stage = []
             for block in range(count):
                 stride = 2 if index and not block else 1

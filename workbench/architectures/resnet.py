@@ -50,7 +50,7 @@ class ResNet(nn.Module):
         self.stem = nn.Conv2d(in_channels, widths[0], 3, 1, 1, bias=False)
         self.bn = nn.BatchNorm2d(widths[0])
         stages, inputs = [], widths[0]
-        for index, (width, count) in enumerate(zip(widths, blocks)):
+        for index, (width, count) in enumerate(zip(widths, blocks, strict=True)):
             stage = []
             for block in range(count):
                 stage.append(BasicBlock(inputs, width, 2 if index and not block else 1))
