@@ -1,9 +1,13 @@
 """What every test may rely on: its own data folder, no network, reproducible properties."""
 
+import os
 import socket
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+# Tiny networks are slower on two threads than on one, much slower where cores are shared.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 settings.register_profile(
     "workbench",
