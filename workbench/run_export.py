@@ -1,12 +1,16 @@
 """Export of what a workspace holds: a run or its dense model, kept in the store's folder."""
 
 import json
+import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from workbench.errors import ExportError
 from workbench.experiment import Run
 from workbench.export import Exported, export_model
+from workbench.export.folder import storage_errors
 from workbench.plan import digest_of_json
 from workbench.progress import Report, ShouldStop
 from workbench.reopen import reopen_data, reopen_model, reopen_run
@@ -32,11 +36,16 @@ def export(
 
     Returns:
         ``exported``: ``Exported.to_dict()``, or None where it was stopped.
+
+    Raises:
+        ExportError: If a file does not reproduce the model.
+        StorageError: If the folder cannot be written, or the run is there no more.
     """
     number = arguments.get("run")
     model_ref = ModelRef.from_dict(arguments["model"])
     folder = export_folder(store, workspace_id, model_ref, number)
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    with storage_errors(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
     if number is None:
         model, run = reopen_model(model_ref, store), None
         data = reopen_data(DataRef.from_dict(arguments["data"]), store)
@@ -44,12 +53,18 @@ def export(
         stored = store.run(workspace_id, number)
         model, run = reopen_run(stored, store).model, Run.from_dict(stored.record)
         data = reopen_data(stored.data_ref, store)
-    exported = export_model(
-        model, data, run.plan if run else None, folder, run=run, accuracy=True, report=report,
-        should_stop=should_stop,
-    )  # fmt: skip
+    try:
+        exported = export_model(
+            model, data, run.plan if run else None, folder, run=run, accuracy=True, report=report,
+            should_stop=should_stop,
+        )  # fmt: skip
+    except ExportError:
+        if should_stop():
+            return {"exported": None}
+        raise
     values = exported.to_dict()
-    folder.with_suffix(".json").write_text(json.dumps(values), encoding="utf-8")
+    with storage_errors(folder):
+        folder.with_suffix(".json").write_text(json.dumps(values), encoding="utf-8")
     return {"exported": values}
 
 
@@ -62,7 +77,14 @@ def load_export(
         values = json.loads(folder.with_suffix(".json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return Exported.from_dict(values) if folder.is_dir() else None
+    return replace(Exported.from_dict(values), folder=folder) if folder.is_dir() else None
+
+
+def delete_export(store: Store, workspace_id: str, number: int) -> None:
+    """Delete the exported files of a run, if there are any."""
+    folder = store.folder / "exports" / workspace_id / f"run-{number}"
+    folder.with_suffix(".json").unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def export_folder(store: Store, workspace_id: str, model_ref: ModelRef, number: int | None) -> Path:

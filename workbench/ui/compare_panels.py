@@ -10,11 +10,13 @@ import pandas as pd
 import streamlit as st
 
 from workbench.pareto import pareto_front
-from workbench.ui import bench, run_shelf, session
+from workbench.ui import bench, plan_panels, run_shelf, session
 from workbench.ui.charts import Mark, show_chart, tradeoff_figure
+from workbench.ui.charts.tradeoff import MARKS_TRACE
 from workbench.ui.errors import callback, plain
 from workbench.ui.i18n import _, ngettext
 from workbench.ui.job_panel import is_active, show_job, start_job
+from workbench.ui.job_scope import job_of_bench
 from workbench.ui.links import link_to
 from workbench.ui.run_shelf import ShelvedRun
 from workbench.ui.theme import compact, in_bytes, interval, percent
@@ -26,10 +28,11 @@ if TYPE_CHECKING:
 
 _BASELINE_JOB = "experiment"
 
-_SIZES: dict[str, Callable[[Measurement], float]] = {
+_SIZES: dict[str, Callable[[Measurement], float | None]] = {
     "nonzero": lambda m: m.num_nonzero,
     "macs": lambda m: m.macs,
     "bytes": lambda m: m.bytes,
+    "latency": lambda m: m.latency_ms,
 }
 
 
@@ -38,6 +41,7 @@ def _size_titles() -> dict[str, str]:
         "nonzero": _("Non-zero parameters"),
         "macs": _("MACs, theoretical"),
         "bytes": _("Stored size, bytes"),
+        "latency": _("Latency, ms"),
     }
 
 
@@ -48,15 +52,17 @@ def show_comparison() -> None:
     if not found:
         st.info(_("There is no run of this model yet."), icon=":material/info:")
         link_to("finetune", _("Prune the model"), "content_cut")
+        _tell_plan_taken()
         return
     titles = _size_titles()
     size = st.segmented_control(
         _("Size as"), list(titles), format_func=titles.__getitem__, default="nonzero",
         required=True, key="tradeoff_size", persist_state="session",
-    ) or "nonzero"  # fmt: skip
+    )  # fmt: skip
     _draw(found, size, titles[size])
     _offer_baseline(found)
     _show_chosen()
+    _tell_plan_taken()
     _show_table(found)
 
 
@@ -73,11 +79,14 @@ def _tell_others(count: int) -> None:
 
 def _draw(found: Sequence[ShelvedRun], size: str, title: str) -> None:
     """The trade-off chart; a click chooses a run."""
-    current = run_shelf.chosen()
-    measure = _SIZES[size]
-    marks = [_mark(one, measure, one.number == (current and current.number)) for one in found]
+    current, measure = run_shelf.chosen(), _SIZES[size]
+    drawn = [one for one in found if measure(one.run.final.measurement) is not None]
+    if not drawn:
+        st.info(_("This was measured for none of the runs."), icon=":material/info:")
+        return
+    marks = [_mark(one, measure, one.number == (current and current.number)) for one in drawn]
     front = pareto_front([(mark.size, mark.accuracy) for mark in marks])
-    dense = next((s for one in found if (s := one.run.stage("dense"))), None)
+    dense = next((s for one in reversed(drawn) if (s := one.run.stage("dense"))), None)
     best = max(marks, key=lambda mark: mark.accuracy)
     takeaway = _(
         "{name} is the most accurate with {accuracy}; {n} of {total} runs are on the Pareto front."
@@ -92,47 +101,62 @@ def _draw(found: Sequence[ShelvedRun], size: str, title: str) -> None:
         key=f"tradeoff_{size}",
         alt=_("Chart of test accuracy against size, one mark per run. ") + takeaway,
         takeaway=takeaway + " " + _("Bars are 95 % intervals; click a run to choose it."),
-        on_click=lambda index: run_shelf.choose(found[index].number),
+        on_click=lambda index: run_shelf.choose(drawn[index].number),
+        clickable=MARKS_TRACE,
     )  # fmt: skip
 
 
-def _mark(one: ShelvedRun, measure: Callable[[Measurement], float], current: bool) -> Mark:
+def _mark(one: ShelvedRun, measure: Callable[[Measurement], float | None], current: bool) -> Mark:
+    """A run at its last stage; its size is there."""
     final = one.run.final.measurement
     stages = [s.measurement for s in one.run.stages if s.name != "dense"][:-1]
+    path = tuple((size, m.accuracy) for m in stages if (size := measure(m)) is not None)
     return Mark(
-        one.name, measure(final), final.accuracy, final.ci_low, final.ci_high,
-        path=tuple((measure(m), m.accuracy) for m in stages),
-        random=one.run.plan.criterion == "random", current=current,
+        one.name, measure(final) or 0, final.accuracy, final.ci_low, final.ci_high,
+        path=path, random=one.run.plan.criterion == "random", current=current,
     )  # fmt: skip
 
 
-def _dense_mark(stage: Stage, measure: Callable[[Measurement], float]) -> Mark:
+def _dense_mark(stage: Stage, measure: Callable[[Measurement], float | None]) -> Mark | None:
     m = stage.measurement
-    return Mark(_("Dense"), measure(m), m.accuracy, m.ci_low, m.ci_high)
+    size = measure(m)
+    return None if size is None else Mark(_("Dense"), size, m.accuracy, m.ci_low, m.ci_high)
 
 
 def _offer_baseline(found: Sequence[ShelvedRun]) -> None:
     """Random pruning of the same sizes shows what the criterion is worth."""
     current = run_shelf.chosen()
-    if current is None or current.run.plan.criterion == "random":
+    if current is not None and current.run.plan.criterion != "random":
+        wanted = dict(current.run.plan.to_dict(), criterion="random")
+        present = any(
+            one.run.plan.to_dict() == wanted and _is_trained(one) == _is_trained(current)
+            for one in found
+        )
+        if not present:
+            st.button(
+                _("Add a random baseline for {run}").format(run=current.name),
+                icon=":material/casino:", disabled=is_active(_BASELINE_JOB),
+                on_click=callback(partial(_start_baseline, current)),
+                help=_("Prunes as many weights of every layer at random, does the rest alike."),
+            )  # fmt: skip
+    job = job_of_bench(_BASELINE_JOB)
+    if job is not None and (job.active or job.title == _baseline_title()):
         show_job(_BASELINE_JOB)
-        return
-    wanted = dict(current.run.plan.to_dict(), criterion="random")
-    if not any(one.run.plan.to_dict() == wanted for one in found):
-        st.button(
-            _("Add a random baseline for {run}").format(run=current.name),
-            icon=":material/casino:", disabled=is_active(_BASELINE_JOB),
-            on_click=callback(partial(_start_baseline, current)),
-            help=_("Prunes as many weights of every layer at random and measures the outcome."),
-        )  # fmt: skip
-    show_job(_BASELINE_JOB)
+
+
+def _is_trained(one: ShelvedRun) -> bool:
+    return one.run.training is not None
+
+
+def _baseline_title() -> str:
+    return _("Random baseline")
 
 
 def _start_baseline(current: ShelvedRun) -> None:
     """The same sparsities, weights chosen at random, the same repair and training."""
     training = current.run.training
     start_job(
-        _BASELINE_JOB, _("Random baseline"),
+        _BASELINE_JOB, _baseline_title(),
         session.job_request(
             plan=current.run.plan.to_dict() | {"criterion": "random"},
             repair=current.run.repair,
@@ -188,6 +212,10 @@ def _show_chosen() -> None:
                 column_config={"stage": _("Stage"), "accuracy": _("Test accuracy"),
                                "interval": _("95 % interval")},
             )  # fmt: skip
+
+
+def _tell_plan_taken() -> None:
+    """Confirm, once, that a plan was taken back, with the way to it."""
     if taken := st.session_state.pop("plan_taken", ""):
         st.success(
             _("The plan of {run} is on the plan page now.").format(run=plain(taken)),
@@ -206,12 +234,15 @@ def _describe(current: ShelvedRun) -> str:
 
 
 def _take_plan(current: ShelvedRun) -> None:
-    session.replace_plan(current.run.plan)
+    plan_panels.put_plan(current.run.plan)
     st.session_state["plan_taken"] = current.name
 
 
 def _delete(current: ShelvedRun) -> None:
+    from workbench.run_export import delete_export
+
     bench.store().delete_run(session.workspace_id(), current.number)
+    delete_export(bench.store(), session.workspace_id(), current.number)
     run_shelf.choose(None)
 
 

@@ -12,7 +12,8 @@ import streamlit as st
 from workbench.ui import bench, run_shelf, session
 from workbench.ui.errors import callback, plain
 from workbench.ui.i18n import _
-from workbench.ui.job_panel import is_active, latest_job, show_job, start_job
+from workbench.ui.job_panel import is_active, show_job, start_job
+from workbench.ui.job_scope import job_of_bench
 from workbench.ui.theme import in_bytes, percent, plain_number
 
 if TYPE_CHECKING:
@@ -31,10 +32,7 @@ def show_export() -> None:
     def title(number: int) -> str:
         if number == _DENSE:
             return _("{model}, dense").format(model=session.model_ref().name)
-        one = found[number]
-        accuracy = percent(one.run.final.measurement.accuracy, 2)
-        stage = run_shelf.stage_title(one.run.final.name)
-        return _("{run}: {stage}, {accuracy}").format(run=one.name, stage=stage, accuracy=accuracy)
+        return found[number].title
 
     left, right = st.columns([3, 1], vertical_alignment="bottom")
     number = left.selectbox(
@@ -46,8 +44,9 @@ def show_export() -> None:
         disabled=is_active(EXPORT), on_click=callback(partial(_export, number)),
         help=_("Writes all files and runs each of them in a fresh process on real images."),
     )  # fmt: skip
-    job = latest_job(EXPORT)
-    show_job(EXPORT)
+    job = job_of_bench(EXPORT)
+    if job is not None and (job.active or job.request.get("run") == (number or None)):
+        show_job(EXPORT)
     if job is not None and job.active:
         return
     exported = _finished(number)
@@ -59,7 +58,11 @@ def show_export() -> None:
 
 def _export(number: int) -> None:
     session.require_data()
-    start_job(EXPORT, _("Exporting"), session.job_request(run=number or None))
+    found = {one.number: one.name for one in run_shelf.runs()}
+    name = found.get(number, session.model_ref().name)
+    start_job(
+        EXPORT, _("Exporting {name}").format(name=name), session.job_request(run=number or None)
+    )
 
 
 def _finished(number: int) -> Exported | None:

@@ -14,8 +14,10 @@ from workbench.ui import run_shelf, session
 from workbench.ui.charts import accuracy_figure, loss_figure, show_chart
 from workbench.ui.errors import callback, guard, plain
 from workbench.ui.i18n import _
-from workbench.ui.job_panel import is_active, latest_job, show_job, start_job
+from workbench.ui.job_panel import is_active, show_job, start_job
+from workbench.ui.job_scope import concerns_bench, job_of_bench
 from workbench.ui.links import link_to
+from workbench.ui.repair_choice import repair_names, repair_note, usual_repair
 from workbench.ui.run_shelf import ShelvedRun
 from workbench.ui.theme import compact, in_bytes, interval, milliseconds, percent
 from workbench.ui.words import explain
@@ -23,6 +25,7 @@ from workbench.ui.words import explain
 if TYPE_CHECKING:
     from workbench.experiment import Run
     from workbench.finetune_settings import FineTuneSettings
+    from workbench.plan import PruningPlan
 
 PRUNE, FINETUNE = "experiment", "finetune"
 _REPAIR, _SETTINGS = "repair", "finetune"
@@ -39,6 +42,7 @@ def show_prune() -> None:
     if size.num_nonzero == size.num_params:
         st.info(_("The plan is empty, so there is nothing to prune."), icon=":material/info:")
         link_to("plan", _("Make a plan"), "equalizer")
+        _show_pruning()
         return
     st.write(
         _(
@@ -50,19 +54,25 @@ def show_prune() -> None:
         )
     )  # fmt: skip
     left, right = st.columns([2, 1], vertical_alignment="bottom")
-    repairs = list(REPAIRS)
+    repairs = repair_names()
     repair = left.selectbox(
-        _("Repair"), repairs, repairs.index(session.setting(_REPAIR, "bn")),
-        format_func=lambda name: REPAIRS[name].title,
-        help=explain("repair"),
+        _("Repair"), repairs, repairs.index(usual_repair(session.setting(_REPAIR))),
+        format_func=lambda name: REPAIRS[name].title, help=explain("repair"),
+        disabled=len(repairs) == 1,
     )  # fmt: skip
     right.button(
         _("Prune and measure"), type="primary", icon=":material/content_cut:", width="stretch",
         disabled=_busy(), on_click=callback(partial(_prune, repair)),
         help=_("Prunes a copy of the dense model and measures it on all test images."),
     )  # fmt: skip
-    st.caption(REPAIRS[repair].summary)
-    show_job(PRUNE, draw=_draw_pruning)
+    st.caption(repair_note(repair))
+    _show_pruning()
+
+
+def _show_pruning() -> None:
+    job = job_of_bench(PRUNE)
+    if job is not None:
+        show_job(PRUNE, draw=_draw_pruning if concerns_bench(job) else None)
 
 
 def _busy() -> bool:
@@ -71,10 +81,11 @@ def _busy() -> bool:
 
 def _prune(repair: str) -> None:
     session.require_data()
-    session.remember(**{_REPAIR: repair})
-    run_shelf.choose(None)
+    if len(repair_names()) > 1:
+        session.remember(**{_REPAIR: repair})
+    run_shelf.choose_next()
     start_job(
-        PRUNE, _("Pruning"),
+        PRUNE, _("Pruning {model}").format(model=session.model_ref().name),
         session.job_request(plan=session.plan().to_dict(), repair=repair, finetune=None),
     )  # fmt: skip
 
@@ -101,7 +112,7 @@ def show_outcome() -> None:
         return
     st.subheader(_("2. Look at the outcome"), anchor=False)
     numbers = [one.number for one in found]
-    names = {one.number: one.name for one in found}
+    titles = {one.number: one.title for one in found}
     widget = f"run_{numbers}_{current.number}"
 
     def choose() -> None:
@@ -109,11 +120,10 @@ def show_outcome() -> None:
 
     st.selectbox(
         _("Run"), numbers[::-1], index=numbers[::-1].index(current.number), key=widget,
-        format_func=names.__getitem__,
-        on_change=callback(choose),
+        format_func=titles.__getitem__, on_change=callback(choose),
     )  # fmt: skip
     run = current.run
-    if run.plan != session.plan():
+    if not _is_of_plan(run):
         st.caption(
             _(":material/info: This run belongs to another plan than the one on the plan page.")
         )
@@ -122,6 +132,17 @@ def show_outcome() -> None:
         key=f"stages_{current.number}",
     )
     st.caption(_takeaway(run))
+
+
+def _is_of_plan(run: Run) -> bool:
+    """Whether a run pruned what the plan on the plan page says; how it came about is no matter."""
+
+    def decides(plan: PruningPlan) -> tuple[object, ...]:
+        seed = plan.seed if plan.criterion == "random" else 0
+        pruned = {name: value for name, value in plan.sparsities.items() if value}
+        return plan.granularity, plan.criterion, seed, pruned
+
+    return decides(run.plan) == decides(session.plan())
 
 
 def _row(stage: str, measurement: Mapping[str, Any]) -> dict[str, object]:
@@ -146,7 +167,7 @@ def _show_stages(rows: Sequence[Mapping[str, object]], *, key: str) -> None:
         pd.DataFrame(rows), hide_index=True, key=key,
         alt=_("Table of {count} measured stages with accuracy and size.").format(count=len(rows)),
         column_config={
-            "stage": column.TextColumn(_("Stage"), pinned=True),
+            "stage": column.TextColumn(_("Stage"), pinned=True, width=110),
             "accuracy": column.TextColumn(_("Test accuracy"), help=explain("test split")),
             "interval": column.TextColumn(_("95 % interval"), help=explain("interval")),
             "loss": column.TextColumn(_("Test loss"), help=explain("loss")),
@@ -201,10 +222,11 @@ def show_finetune() -> None:
         with guard():
             _finetune(current, _settings(values))
             st.rerun()
-    job = latest_job(FINETUNE)
+    job = job_of_bench(FINETUNE)
+    running = job is not None and job.active and concerns_bench(job)
     if job is not None:
-        show_job(FINETUNE, draw=_draw_training)
-    elif current.run.training is not None:
+        show_job(FINETUNE, draw=_draw_training if running else None)
+    if not running:
         _draw_history(current)
 
 
@@ -214,7 +236,7 @@ def _ask(before: FineTuneSettings) -> dict[str, Any]:
 
     optimizers = list(OPTIMIZERS)
     by = {"epochs": _("Epochs"), "seconds": _("Seconds")}
-    first = st.columns(4, vertical_alignment="bottom")
+    first = st.columns(4)
     asked: dict[str, Any] = {
         "by": first[0].segmented_control(
             _("Train for"), list(by), format_func=by.__getitem__, required=True,
@@ -279,7 +301,7 @@ def _remembered() -> FineTuneSettings:
 
 def _finetune(current: ShelvedRun, settings: FineTuneSettings) -> None:
     session.remember(**{_SETTINGS: settings.to_dict()})
-    run_shelf.choose(None)
+    run_shelf.choose_next()
     start_job(
         FINETUNE, _("Fine-tuning {run}").format(run=current.name),
         session.job_request(run=current.number, finetune=settings.to_dict()),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import streamlit as st
 
+from workbench.errors import PlanError
 from workbench.plan import PruningPlan
 from workbench.ui import bench, curve_shelf, run_shelf, session
 from workbench.ui.equaliser import (
@@ -19,19 +20,22 @@ from workbench.ui.equaliser import (
     pending_edit,
     protected_locks,
 )
-from workbench.ui.errors import callback, fragment, guard
+from workbench.ui.errors import callback, fragment, guard, plain
 from workbench.ui.i18n import _
 from workbench.ui.links import link_to
 from workbench.ui.theme import compact, in_bytes
 from workbench.ui.words import explain
 
 if TYPE_CHECKING:
+    from workbench.curves import SensitivityCurves
     from workbench.store import ModelRef
 
 _EDITOR = "equaliser"
 _UNLOCKED = "classifier_unlocked"
 _TARGET = "plan_target"
+_SHOWN = "plan_shown"
 _MAX_PLAN_BYTES = 1_000_000
+_MAX_SEED = 2**53 - 1  # the browser counts no further
 
 
 def show_presets() -> None:
@@ -58,7 +62,7 @@ def show_presets() -> None:
             key=f"plan_criterion_{plan.criterion}",
         )  # fmt: skip
         seed = columns[3].number_input(
-            _("Seed"), 0, 2**31 - 1, plan.seed, key=f"plan_seed_{plan.seed}",
+            _("Seed"), 0, _MAX_SEED, plan.seed, key=f"plan_seed_{plan.seed}",
             help=_("Decides what the random criterion prunes."),
             disabled=criterion != "random",
         )  # fmt: skip
@@ -68,7 +72,7 @@ def show_presets() -> None:
             help=_("Sets every unlocked layer at once; undo brings the former plan back."),
         )  # fmt: skip
         if (criterion, int(seed)) != (plan.criterion, plan.seed):
-            session.replace_plan(
+            _replace(
                 PruningPlan.from_dict(plan.to_dict() | {"criterion": criterion, "seed": int(seed)})
             )
             st.rerun()
@@ -84,9 +88,9 @@ def _scope_titles() -> dict[str, str]:
 def _spread(method: str, target: int, criterion: str, seed: int) -> None:
     from workbench.allocation import allocate
 
-    session.remember(**{_TARGET: target})
+    session.remember(**{_TARGET: target})  # reads the workspace anew, too
     locked = _locks()
-    session.replace_plan(
+    _replace(
         allocate(
             session.require_model(), method, sparsity=target / 100, criterion=criterion,
             seed=seed, protected=tuple(locked), inspection=session.inspection(),
@@ -105,12 +109,14 @@ def show_editor() -> None:
 
 
 def _edit() -> None:
+    _follow_other_tabs()
     board = _board()
     plan = session.plan()
     edit = pending_edit(board, plan.sparsities, key=_EDITOR, revision=session.plan_revision())
     if edit is not None:
         session.set_plan(plan.with_sparsities(edit.sparsities))
         plan = session.plan()
+    _note_shown()
     equaliser(
         board,
         plan.sparsities,
@@ -123,19 +129,58 @@ def _edit() -> None:
     _native_controls(board, plan)
 
 
+def _follow_other_tabs() -> None:
+    """Another tab may have changed the plan or the model: what the store holds is shown.
+
+    A change that the hand makes on top of an outdated plan would undo what the other tab did, so
+    it is dropped, and the columns follow the store.
+    """
+    before = session.model_ref()
+    session.refresh()
+    if session.model_ref() != before:
+        st.rerun()
+    model, shown = st.session_state.get(_SHOWN, (None, {}))
+    if model == before and shown != dict(session.plan().sparsities):
+        _replace(session.plan())
+
+
+def _replace(plan: PruningPlan) -> None:
+    """Put another plan on the bench; the columns follow."""
+    session.replace_plan(plan)
+    _note_shown()
+
+
+def _note_shown() -> None:
+    """Remember what this browser session shows, to notice what another one changes."""
+    st.session_state[_SHOWN] = (session.model_ref(), dict(session.plan().sparsities))
+
+
 def _board() -> Board:
+    key, curves = curve_shelf.current_key(), curve_shelf.current()
+    stamp = (key, len(curves.points), curves.complete) if curves else ("", 0, False)
     return _cached_board(
-        session.model_ref(), curve_shelf.current_key(), bool(session.setting(_UNLOCKED, False))
+        session.model_ref(), bool(session.setting(_UNLOCKED, False)), stamp, curves
     )
 
 
 @st.cache_resource(show_spinner=False, max_entries=32, hash_funcs=bench.BY_REFERENCE)
-def _cached_board(ref: ModelRef, curves_key: str, unlocked: bool) -> Board:
-    """The board changes with the model, the curves and the lock, and with nothing else."""
-    curves = curve_shelf.shelf().get(curves_key)
+def _cached_board(
+    ref: ModelRef,
+    unlocked: bool,
+    stamp: tuple[str, int, bool],  # noqa: ARG001  part of the key
+    _curves: SensitivityCurves | None,
+) -> Board:
+    """The board changes with the model, the lock and the curves, and with nothing else.
+
+    Args:
+        ref: The model on the bench.
+        unlocked: Whether the classifier may be pruned.
+        stamp: Names the curves and tells how far they are.
+        _curves: The curves themselves.
+    """
     inspection = bench.inspection(ref)
     return board_of(
-        inspection, curves, num_classes=bench.model(ref).num_classes,
+        inspection, _curves, num_classes=bench.model(ref).num_classes,
         locked={} if unlocked else protected_locks(inspection),
     )  # fmt: skip
 
@@ -177,21 +222,22 @@ def _show_size(plan: PruningPlan) -> None:
 
 def _lock_switch() -> None:
     """The classifier is protected unless a person says otherwise."""
+    unlocked = bool(session.setting(_UNLOCKED, False))
+    widget = f"unlock_{session.workspace_id()}_{unlocked}"
+    locked = protected_locks(session.inspection())
 
     def toggle() -> None:
-        session.remember(**{_UNLOCKED: bool(st.session_state[widget])})
-        if not st.session_state[widget]:
-            plan = session.plan()
-            locked = protected_locks(session.inspection())
-            kept = {k: v for k, v in plan.sparsities.items() if k not in locked}
-            session.replace_plan(plan.with_sparsities(kept, plan.allocation))
+        now = bool(st.session_state[widget])
+        session.remember(**{_UNLOCKED: now})
+        plan = session.plan()
+        kept = {k: v for k, v in plan.sparsities.items() if now or k not in locked}
+        if kept != dict(plan.sparsities):
+            _replace(plan.with_sparsities(kept, plan.allocation))
 
-    widget = f"unlock_{session.workspace_id()}"
-    locked = protected_locks(session.inspection())
     if locked:
         st.toggle(
-            _("Allow pruning the classifier ({layers})").format(layers=", ".join(locked)),
-            value=bool(session.setting(_UNLOCKED, False)), key=widget, on_change=callback(toggle),
+            _("Allow pruning the classifier ({layers})").format(layers=plain(", ".join(locked))),
+            value=unlocked, key=widget, on_change=callback(toggle),
             help=next(iter(locked.values())),
         )  # fmt: skip
 
@@ -224,8 +270,8 @@ def _native_controls(board: Board, plan: PruningPlan) -> None:
         )  # fmt: skip
         changed = _changed(frame, edited, board)
         if changed:
-            session.replace_plan(plan.with_sparsities({**plan.sparsities, **changed}))
-            st.rerun(scope="fragment")
+            _replace(plan.with_sparsities({**plan.sparsities, **changed}))
+            st.rerun()
 
 
 def _changed(before: pd.DataFrame, after: pd.DataFrame, board: Board) -> dict[str, float]:
@@ -252,20 +298,38 @@ def show_plan_file() -> None:
         with right.form("plan_file", border=False, clear_on_submit=True):
             file = st.file_uploader(_("Open a plan"), ["yaml", "yml"], max_upload_size=1)
             sent = st.form_submit_button(_("Use this plan"), icon=":material/upload_file:")
-        if sent and file is not None:
+        if sent and file is None:
+            st.info(_("Choose a file first."), icon=":material/info:")
+        elif sent and file is not None:
             with guard():
                 _open_plan(file.getvalue())
                 st.rerun()
 
 
 def _open_plan(content: bytes) -> None:
-    """Read an uploaded plan and put it on the bench if it fits the model."""
+    """Read an uploaded plan and put it on the bench if it fits the model.
+
+    Raises:
+        PlanError: If it is malformed or does not fit; the former plan stays.
+    """
     from workbench.accounting import size_of_plan
+    from workbench.criteria import get_criterion
     from workbench.plan_file import parse_plan
 
     plan = parse_plan(content[: _MAX_PLAN_BYTES + 1].decode("utf-8", errors="replace"))
+    get_criterion(plan.criterion)
     size_of_plan(session.inspection(), plan)  # refuses layers that the model does not have
+    if plan.seed > _MAX_SEED:
+        raise PlanError(
+            _("The plan's seed is {seed}.").format(seed=plan.seed),
+            _("Choose a whole number from 0 to {most}.").format(most=f"{_MAX_SEED:,}"),
+        )
+    put_plan(plan)
+
+
+def put_plan(plan: PruningPlan) -> None:
+    """Put a plan that fits the model on the bench; one that prunes the classifier unlocks it."""
     protected = protected_locks(session.inspection())
     if any(plan.sparsities.get(name) for name in protected):
         session.remember(**{_UNLOCKED: True})
-    session.replace_plan(plan)
+    _replace(plan)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
 
 from workbench.ui import bench, session
 from workbench.ui.i18n import _
+from workbench.ui.theme import percent
 
 if TYPE_CHECKING:
     from workbench.experiment import Run
@@ -37,6 +40,16 @@ class ShelvedRun:
         """What a page shows."""
         return self.stored.name
 
+    @property
+    def title(self) -> str:
+        """Name, last stage and its test accuracy."""
+        final = self.run.final
+        return _("{run}: {stage}, {accuracy}").format(
+            run=self.name,
+            stage=stage_title(final.name),
+            accuracy=percent(final.measurement.accuracy, 2),
+        )
+
 
 def runs() -> list[ShelvedRun]:
     """All runs of the workspace with the model and data on the bench, oldest first."""
@@ -45,10 +58,19 @@ def runs() -> list[ShelvedRun]:
 
 def everything() -> list[ShelvedRun]:
     """All runs of the workspace, whatever their model, oldest first."""
+    workspace_id = session.workspace_id()
+    return [
+        ShelvedRun(one, _read(workspace_id, one.number, one.record))
+        for one in bench.store().runs(workspace_id)
+    ]
+
+
+@st.cache_resource(show_spinner=False, max_entries=1024)
+def _read(workspace_id: str, number: int, _record: Any) -> Run:  # noqa: ARG001  the cache's key
+    """A run from its record, which never changes; numbers are never used twice."""
     from workbench.experiment import Run
 
-    stored = bench.store().runs(session.workspace_id())
-    return [ShelvedRun(one, Run.from_dict(one.record)) for one in stored]
+    return Run.from_dict(_record)
 
 
 def newest() -> ShelvedRun | None:
@@ -80,10 +102,26 @@ def _belongs(stored: StoredRun) -> bool:
 def chosen() -> ShelvedRun | None:
     """The chosen run of the model on the bench, the newest where none was chosen."""
     found = runs()
-    number = session.setting(_CHOSEN)
+    choice = session.setting(_CHOSEN) or {}
+    number, after = choice.get("number"), choice.get("until_after")
+    if after is not None and (later := [one for one in found if one.number > after]):
+        return later[0]
     return next((one for one in found if one.number == number), found[-1] if found else None)
 
 
 def choose(number: int | None) -> None:
-    """Choose a run by its number; None follows the newest."""
-    session.remember(**{_CHOSEN: number})
+    """Choose a run by its number; None takes the newest."""
+    session.remember(**{_CHOSEN: {"number": number}})
+
+
+def choose_next() -> None:
+    """Keep the choice until the work that begins now has added a run; then that is chosen."""
+    current, everyone = chosen(), everything()
+    session.remember(
+        **{
+            _CHOSEN: {
+                "number": current.number if current else None,
+                "until_after": everyone[-1].number if everyone else 0,
+            }
+        }
+    )

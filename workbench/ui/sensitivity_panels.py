@@ -15,7 +15,9 @@ from workbench.ui.charts import curves_figure, damage_figure, multiples_figure, 
 from workbench.ui.charts.sensitivity import MAX_MULTIPLES, Metric
 from workbench.ui.errors import callback, fragment, guard, plain
 from workbench.ui.i18n import _
-from workbench.ui.job_panel import is_active, latest_job, show_job, start_job
+from workbench.ui.job_panel import is_active, show_job, start_job
+from workbench.ui.job_scope import concerns_bench, job_of_bench
+from workbench.ui.repair_choice import repair_names, usual_repair
 from workbench.ui.theme import interval, is_dark, percent
 from workbench.ui.words import explain
 
@@ -29,25 +31,32 @@ _DROP = 0.01
 
 def show_curves() -> None:
     """The curves on the bench, or as far as the running measurement has come."""
-    job = latest_job(KIND)
-    if job is not None and job.active:
+    job = job_of_bench(KIND)
+    if job is not None and job.active and concerns_bench(job):
         show_job(KIND, draw=_draw_growing)
         return
     if job is not None:
         show_job(KIND)
     curves = curve_shelf.current()
-    if curves is None or not curves.points:
-        st.info(
-            _("The sensitivity of this model has not been measured yet."),
-            icon=":material/monitor_heart:",
-        )
-        if st.button(_("Measure now"), type="primary", icon=":material/play_arrow:"):
-            start(_remembered())
+    if curves is None:
+        _offer_first(busy=job is not None and job.active)
         return
     _choose_shown()
     if not curves.complete:
         _offer_resume(curves)
     fragment(_draw_current)
+
+
+def _offer_first(busy: bool) -> None:
+    """What to do where nothing was measured yet."""
+    st.info(
+        _("The sensitivity of this model has not been measured yet."),
+        icon=":material/monitor_heart:",
+    )
+    st.button(
+        _("Measure now"), type="primary", icon=":material/play_arrow:", disabled=busy,
+        on_click=callback(_start_remembered),
+    )  # fmt: skip
 
 
 def _draw_current() -> None:
@@ -98,16 +107,16 @@ def _draw(curves: SensitivityCurves) -> None:
         "map": _("Heat map"),
     }
     metrics = {"accuracy": _("Accuracy"), "loss": _("Loss")}
-    left, right = st.columns([3, 1], vertical_alignment="bottom")
-    view = left.segmented_control(
-        _("View"), list(views), format_func=views.__getitem__, default="together", key="view",
-        persist_state="session", label_visibility="collapsed",
-    ) or "together"  # fmt: skip
-    metric = right.segmented_control(
-        _("Measure"), list(metrics), format_func=metrics.__getitem__, default="accuracy",
-        key="metric", persist_state="session", label_visibility="collapsed",
-        disabled=view == "map",
-    ) or "accuracy"  # fmt: skip
+    with st.container(horizontal=True, horizontal_alignment="distribute"):
+        view = st.segmented_control(
+            _("View"), list(views), format_func=views.__getitem__, default="together", key="view",
+            persist_state="session", label_visibility="collapsed", required=True,
+        )  # fmt: skip
+        metric = st.segmented_control(
+            _("Measure"), list(metrics), format_func=metrics.__getitem__, default="accuracy",
+            key="metric", persist_state="session", label_visibility="collapsed",
+            disabled=view == "map", required=True,
+        )  # fmt: skip
     takeaway = _plain_sentence(curves)
     if view == "map":
         show_chart(
@@ -122,7 +131,7 @@ def _draw(curves: SensitivityCurves) -> None:
             key=f"curves_{metric}",
             alt=_("Curves of {metric} against sparsity, one per layer. ").format(metric=metric)
             + takeaway,
-            takeaway=_("Bands and bars are 95 % intervals."),
+            takeaway=_("Bands are 95 % intervals.") if metric == "accuracy" else "",
         )
 
 
@@ -142,7 +151,9 @@ def _draw_multiples(curves: SensitivityCurves, metric: str, takeaway: str) -> No
         key=f"multiples_{metric}",
         alt=_("One small chart of {metric} against sparsity per layer. ").format(metric=metric)
         + takeaway,
-        takeaway=_("Bars are 95 % intervals; the dashed line is the dense model."),
+        takeaway=_("Bars are 95 % intervals; the dashed line is the dense model.")
+        if metric == "accuracy"
+        else _("The dashed line is the dense model."),
     )
 
 
@@ -164,12 +175,13 @@ def _sentence(curves: SensitivityCurves) -> str:
     if not worst:
         return _("No layer has lost more than one point of accuracy so far.") + " " + base
     named = ", ".join(
-        _("**{layer}** (loses a point from {level} on)").format(
+        _("**{layer}** (loses a point from about {level} on)").format(
             layer=plain(f.group), level=percent(f.level, 0)
         )
         for f in worst
     )
-    return _("Most fragile: {layers}.").format(layers=named) + " " + base
+    sentence = _("Most fragile: {layers}.").format(layers=named) + " " + base
+    return sentence.replace(" %", "\N{NO-BREAK SPACE}%")
 
 
 def _plain_sentence(curves: SensitivityCurves) -> str:
@@ -218,6 +230,7 @@ def measure_again() -> None:
         if sent:
             with guard():
                 start(_settings(values))
+                st.rerun()
 
 
 def _ask(before: SensitivitySettings) -> dict[str, Any]:
@@ -226,7 +239,7 @@ def _ask(before: SensitivitySettings) -> dict[str, Any]:
     from workbench.repair import REPAIRS
 
     first, second = st.columns(2), st.columns(2)
-    criteria, repairs = list(CRITERIA), list(REPAIRS)
+    criteria, repairs = list(CRITERIA), repair_names()
     return {
         "criterion": first[0].selectbox(
             _("Criterion"), criteria, criteria.index(before.criterion),
@@ -270,13 +283,23 @@ def _remembered() -> SensitivitySettings:
 
     kept = session.setting(_SETTINGS)
     if kept is not None:
-        return SensitivitySettings.from_dict(kept)
-    return SensitivitySettings(levels=(0.3, 0.5, 0.7, 0.8, 0.9, 0.95), num_samples=500, repair="bn")
+        return SensitivitySettings.from_dict(kept | {"repair": usual_repair(kept["repair"])})
+    return SensitivitySettings(
+        levels=(0.3, 0.5, 0.7, 0.8, 0.9, 0.95), num_samples=500, repair=usual_repair()
+    )
+
+
+def _start_remembered() -> None:
+    start(_remembered())
 
 
 def start(settings: SensitivitySettings) -> None:
     """Begin or resume a measurement; points that are in the cache come at once."""
     session.require_data()
-    session.remember(**{_SETTINGS: settings.to_dict(), curve_shelf.SHOWN: ""})
-    start_job(KIND, _("Measuring sensitivity"), session.job_request(settings=settings.to_dict()))
-    st.rerun()
+    if len(repair_names()) > 1:  # else the repair was not chosen, and must not be remembered
+        session.remember(**{_SETTINGS: settings.to_dict()})
+    curve_shelf.expect_curves(settings)
+    start_job(
+        KIND, _("Measuring the sensitivity of {model}").format(model=session.model_ref().name),
+        session.job_request(settings=settings.to_dict()),
+    )  # fmt: skip

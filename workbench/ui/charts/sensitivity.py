@@ -10,14 +10,14 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from workbench.ui.i18n import _
-from workbench.ui.theme import DENSE, GRID, HIGHLIGHT, KEPT, PRUNED, lay_out, percent, translucent
+from workbench.ui.theme import DENSE, GRID, HIGHLIGHT, KEPT, lay_out, percent, translucent
 
 if TYPE_CHECKING:
     from workbench.curves import SensitivityCurves, SensitivityPoint
 
 Metric = Literal["accuracy", "loss"]
 MAX_MULTIPLES = 24
-_PALETTE = (HIGHLIGHT, PRUNED, "#CC79A7", "#009E73", "#56B4E9")
+_PALETTE = (HIGHLIGHT, "#8C6BB1", "#56B4E9", "#A6761D", "#44AA99")  # safe; none means a state
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 _MAX_SHOWN_LOSS = 20.0
 
@@ -201,7 +201,7 @@ def _add_band(figure: go.Figure, curves: SensitivityCurves, group: str, colour: 
     figure.add_scatter(
         x=[*x, *reversed(x)],
         y=[*(p.ci_high for p in points), *(p.ci_low for p in reversed(points))],
-        fill="toself", fillcolor=translucent(colour, 0.15), line={"width": 0},
+        mode="lines", fill="toself", fillcolor=translucent(colour, 0.15), line={"width": 0},
         hoverinfo="skip", showlegend=False,
     )  # fmt: skip
 

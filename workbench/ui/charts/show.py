@@ -18,6 +18,7 @@ def show_chart(
     key: str,
     takeaway: str = "",
     on_click: Callable[[int], None] | None = None,
+    clickable: int | None = None,
 ) -> None:
     """Draw a figure; what it says is there for a person who cannot see it.
 
@@ -28,6 +29,7 @@ def show_chart(
         takeaway: A sentence below the figure for everybody; may be empty.
         on_click: Called with the index of a mark that was clicked, before the page or fragment
             reruns. Bars and markers can be clicked, cells of a heat map cannot.
+        clickable: Index of the only trace whose marks count; None counts those of all.
     """
     figure.update_layout(uirevision=key)
     if on_click is None:
@@ -36,18 +38,20 @@ def show_chart(
         figure.update_layout(clickmode="event+select")
         st.plotly_chart(
             figure, key=key, alt=alt, config=CHART_CONFIG, selection_mode="points",
-            on_select=callback(partial(_pass_on, key, on_click)),
+            on_select=callback(partial(_pass_on, key, on_click, clickable)),
         )  # fmt: skip
     if takeaway:
         st.caption(plain(takeaway))
 
 
-def _pass_on(key: str, on_click: Callable[[int], None]) -> None:
+def _pass_on(key: str, on_click: Callable[[int], None], clickable: int | None) -> None:
     """Tell the clicked mark. A second click on it takes plotly's selection away: same mark."""
     state: Any = st.session_state.get(key)
-    chosen = state["selection"]["point_indices"] if isinstance(state, Mapping) else []
+    points = state["selection"]["points"] if isinstance(state, Mapping) else []
+    if clickable is not None:
+        points = [point for point in points if point["curve_number"] == clickable]
     last = f"{key}_clicked"
-    if chosen:
-        st.session_state[last] = int(chosen[0])
+    if points:
+        st.session_state[last] = int(points[0]["point_index"])
     if last in st.session_state:
         on_click(st.session_state[last])

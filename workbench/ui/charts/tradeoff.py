@@ -5,8 +5,15 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
+from workbench.ui.charts.labels import Box, place_labels
 from workbench.ui.i18n import _
 from workbench.ui.theme import DENSE, GOOD, HIGHLIGHT, KEPT, RANDOM, lay_out, translucent
+
+MARKS_TRACE = 0
+"""Index of the trace that holds the runs, in their order."""
+_NARROW = 780  # pixels of the plot in a window of 1280; a wider one has more room for labels
+_MARGINS = 96
+_RADIUS = 8.0
 
 
 @dataclass(frozen=True)
@@ -42,38 +49,38 @@ def tradeoff_figure(
     size_title: str,
     height: int = 480,
 ) -> go.Figure:
-    """All runs; the first trace holds one clickable marker per mark, in order.
+    """Test accuracy against one measure of size; smaller and more accurate is up and left.
 
     Args:
-        marks: The runs.
-        dense: The dense model; None where it was not measured.
-        front: Indices of the marks on the Pareto front, by size.
-        size_title: What the horizontal axis counts, with its unit.
+        marks: One per run, at its last stage; a dotted path leads there from the stages before.
+        dense: The dense model.
+        front: Indices of the marks that no other mark beats in both, by rising size.
+        size_title: Title of the horizontal axis, with its unit.
         height: In pixels.
     """
+    everyone = [*marks, *([dense] if dense else [])]
+    right, (low, high) = 1.06 * max(mark.size for mark in everyone), _range(everyone)
+    places = _label_places(everyone, front, (right, low, high), height)
+    hover = f"<br>{_('Test accuracy')}: %{{y:.2%}}<br>{size_title}: %{{x:,.4~s}}<extra></extra>"
     figure = go.Figure()
     figure.add_scatter(
         x=[mark.size for mark in marks], y=[mark.accuracy for mark in marks],
-        mode="markers+text" if len(marks) <= 12 else "markers",
-        text=[mark.label for mark in marks], textposition="bottom center", showlegend=False,
+        mode="markers+text", showlegend=False,
+        text=[mark.label if places[i] else "" for i, mark in enumerate(marks)],
+        textposition=[places[i] or "top center" for i in range(len(marks))],
+        hovertext=[mark.label for mark in marks],
         marker={
+            "opacity": 1,
             "size": [17 if mark.current else 12 for mark in marks],
             "symbol": ["star" if m.current else "x" if m.random else "circle" for m in marks],
             "color": [_colour(mark) for mark in marks],
         },
-        error_y=_errors(marks),
-        hovertemplate="<b>%{text}</b><br>%{y:.2%}<br>%{x:,.4s}<extra></extra>",
+        error_y=_errors(marks), cliponaxis=False,
+        hovertemplate=f"<b>%{{hovertext}}</b>{hover}",
         selected={"marker": {"opacity": 1}}, unselected={"marker": {"opacity": 1}},
     )  # fmt: skip
     for mark in marks:
-        if mark.path:
-            steps = [*mark.path, (mark.size, mark.accuracy)]
-            figure.add_scatter(
-                x=[size for size, _accuracy in steps], y=[accuracy for _size, accuracy in steps],
-                mode="lines+markers", showlegend=False, hoverinfo="skip",
-                line={"color": translucent(_colour(mark), 0.45), "width": 1.5, "dash": "dot"},
-                marker={"size": 6, "symbol": "circle-open"},
-            )  # fmt: skip
+        _add_path(figure, mark)
     if len(front) > 1:
         figure.add_scatter(
             x=[marks[i].size for i in front], y=[marks[i].accuracy for i in front],
@@ -83,22 +90,78 @@ def tradeoff_figure(
     if dense is not None:
         figure.add_scatter(
             x=[dense.size], y=[dense.accuracy], mode="markers+text", text=[dense.label],
-            textposition="top center", name=_("Dense model"), error_y=_errors([dense]),
-            marker={"size": 13, "symbol": "square", "color": DENSE},
-            hovertemplate="<b>%{text}</b><br>%{y:.2%}<extra></extra>",
+            textposition=places[-1] or "top center", name=_("Dense model"),
+            marker={"size": 13, "symbol": "square", "color": DENSE, "opacity": 1},
+            error_y=_errors([dense]), cliponaxis=False,
+            hovertemplate=f"<b>%{{text}}</b>{hover}",
+            selected={"marker": {"opacity": 1}}, unselected={"marker": {"opacity": 1}},
         )  # fmt: skip
     _add_keys(figure, marks)
     lay_out(figure, height=height, x_title=size_title, y_title=_("Test accuracy"), legend=True)
-    figure.update_xaxes(rangemode="tozero", tickformat="~s", showgrid=True, fixedrange=True)
-    figure.update_yaxes(tickformat=".0%", fixedrange=True)
+    figure.update_xaxes(range=[0, right], tickformat="~s", showgrid=True, fixedrange=True)
+    figure.update_yaxes(range=[low, high], tickformat=".0%", fixedrange=True)
+    if high - low < 0.05:
+        figure.update_yaxes(tickformat=".1%")
     return figure
+
+
+def _range(marks: Sequence[Mark]) -> tuple[float, float]:
+    """From below the lowest interval to above the highest, at least three points of accuracy."""
+    low, high = min(mark.ci_low for mark in marks), max(mark.ci_high for mark in marks)
+    pad = max(0.05 * (high - low), (0.03 - (high - low)) / 2, 0.004)
+    return max(0.0, low - pad), min(1.01, high + pad)
+
+
+def _label_places(
+    marks: Sequence[Mark], front: Sequence[int], extent: tuple[float, float, float], height: int
+) -> list[str | None]:
+    """Where labels go: the chosen run first, then the dense model, the front, and the rest.
+
+    Args:
+        marks: The runs, and last perhaps the dense model.
+        front: Indices of the marks on the Pareto front.
+        extent: Right end of the horizontal axis, lower and upper end of the vertical one.
+        height: Of the figure, in pixels.
+    """
+    right, low, high = extent
+    tall = height - _MARGINS
+
+    def place(size: float, accuracy: float) -> tuple[float, float]:
+        return _NARROW * size / right, tall * (high - accuracy) / (high - low)
+
+    taken = []
+    for mark in marks:
+        x, y = place(mark.size, mark.accuracy)
+        taken.append(Box(x - _RADIUS, y - _RADIUS, x + _RADIUS, y + _RADIUS))
+        top, bottom = place(mark.size, mark.ci_high)[1], place(mark.size, mark.ci_low)[1]
+        taken.append(Box(x - 2, top, x + 2, bottom))
+    order = sorted(
+        range(len(marks)),
+        key=lambda i: (not marks[i].current, i < len(marks) - 1, i not in front, -i),
+    )
+    anchors = [(*place(marks[i].size, marks[i].accuracy), marks[i].label) for i in order]
+    found = place_labels(anchors, taken, Box(0, 0, _NARROW, tall))
+    return [found[order.index(i)] for i in range(len(marks))]
+
+
+def _add_path(figure: go.Figure, mark: Mark) -> None:
+    """The stages that led to a mark."""
+    if not mark.path:
+        return
+    steps = [*mark.path, (mark.size, mark.accuracy)]
+    figure.add_scatter(
+        x=[size for size, _accuracy in steps], y=[accuracy for _size, accuracy in steps],
+        mode="lines+markers", showlegend=False, hoverinfo="skip",
+        line={"color": translucent(_colour(mark), 0.45), "width": 1.5, "dash": "dot"},
+        marker={"size": 6, "symbol": "circle-open"},
+    )  # fmt: skip
 
 
 def _add_keys(figure: go.Figure, marks: Sequence[Mark]) -> None:
     """Legend entries for what the shapes mean."""
     keys = (
         (_("Run"), KEPT, "circle", any(not m.random and not m.current for m in marks)),
-        (_("Pruned at random"), RANDOM, "x", any(m.random for m in marks)),
+        (_("Pruned at random"), RANDOM, "x", any(m.random and not m.current for m in marks)),
         (_("Chosen run"), HIGHLIGHT, "star", any(m.current for m in marks)),
     )
     for name, colour, symbol, present in keys:

@@ -19,12 +19,14 @@ def loss_figure(points: Sequence[Mapping[str, Any]], *, height: int = 280) -> go
     epochs = [point for point in points if "accuracy" in point]
     steps = [point for point in points if "accuracy" not in point and "loss" in point]
     figure = go.Figure()
-    if steps:
-        figure.add_scatter(
-            x=[point["step"] for point in steps], y=[point["loss"] for point in steps],
-            mode="lines", line={"color": KEPT, "width": 1.2}, name=_("Training loss"),
-            hovertemplate=_("step %{x}: %{y:.3f}") + "<extra></extra>",
-        )  # fmt: skip
+    if len(steps) < len(epochs):  # a short training, or one that is over: its means by epoch
+        steps = [point for point in epochs if point["loss"] is not None]
+    figure.add_scatter(
+        x=[point["step"] for point in steps], y=[point["loss"] for point in steps],
+        mode="lines+markers" if len(steps) < 30 else "lines", marker={"size": 5},
+        line={"color": KEPT, "width": 1.5}, name=_("Training loss"),
+        hovertemplate=_("step %{x}: %{y:.3f}") + "<extra></extra>",
+    )  # fmt: skip
     figure.add_scatter(
         x=[point["step"] for point in epochs], y=[point["validation_loss"] for point in epochs],
         mode="lines+markers", line={"color": HIGHLIGHT, "width": 2, "dash": "dot"},
