@@ -162,7 +162,7 @@ def board_of(
     """
     drawn = list(inspection.layers)
     hidden: Counter[str] = Counter()
-    if len(drawn) > MOST_COLUMNS_WITH_FIXED:
+    if len(drawn) > MOST_COLUMNS_WITH_FIXED and inspection.prunable:
         hidden.update(layer.reason for layer in drawn if not layer.prunable)
         drawn = [layer for layer in drawn if layer.prunable]
     stages = stages_of([layer.layer_name for layer in drawn if layer.prunable])

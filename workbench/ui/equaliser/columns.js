@@ -27,7 +27,7 @@ function buildBoard(state) {
   const masses = element("div", "masses", { "aria-hidden": "true", title: text.weights_help });
   const names = element("div", "names", { "aria-hidden": "true" });
   const stages = element("div", "stages", { "aria-hidden": "true" });
-  Object.assign(state, { tracks, flag, stages });
+  Object.assign(state, { tracks, flag, stages, names });
   state.columns = data.columns.map((column, i) => {
     const parts = buildColumn(state, column, i);
     tracks.append(parts.column);

@@ -295,6 +295,10 @@ function listen(state) {
   tracks.addEventListener("focusout", () => {
     if (state.before && !state.drag && !state.typing) commit(state);
   });
+  state.names.addEventListener("click", (event) => {
+    const name = event.target.closest(".name");
+    if (name) selectColumn(state, Number(name.dataset.index));
+  });
   root.addEventListener("keydown", (event) => onShortcut(state, event));
   listenToInput(state);
 }

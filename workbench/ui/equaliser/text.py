@@ -53,7 +53,10 @@ def _totals() -> dict[str, str]:
 def _hands() -> dict[str, str]:
     return {
         "board": _("Sparsity of each layer. Left and right choose a layer, up and down change it."),
-        "hint": _("Drag a column; hold Shift to paint across several; double-click for 0."),
+        "hint": _(
+            "Drag a column or use the arrow keys; hold Shift to paint across several; "
+            "double-click for 0."
+        ),
         "undo": _("Undo"),
         "undo_help": _("Undo the last change (Ctrl+Z)"),
         "redo": _("Redo"),
