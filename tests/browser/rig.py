@@ -164,21 +164,24 @@ class Watch:
             self.problems.append(f"request to another host: {request.url}")
 
 
+# Playwright does not await promises here: the function itself remembers since when all is still.
 _IS_SETTLED = """
-() => new Promise(resolve => {
+() => {
     const app = document.querySelector("[data-testid=stApp]");
-    const idle = () => app && app.dataset.testScriptState === "notRunning"
+    const still = app && app.dataset.testScriptState === "notRunning"
         && app.dataset.testConnectionState === "CONNECTED"
         && document.querySelector("[data-testid=stMain] h1")
         && !document.querySelector("[data-testid^=stSkeleton], [data-stale=true]");
-    if (!idle()) { resolve(false); return; }
-    setTimeout(() => resolve(idle()), 150);
-})
+    const now = performance.now();
+    window.stillSince = still ? window.stillSince ?? now : null;
+    return still && now - window.stillSince >= 150;
+}
 """
 
 
 def settled(page: Page, timeout_ms: float = 60_000) -> None:
     """Wait until the page has a heading and has stood still for 150 ms."""
+    page.evaluate("window.stillSince = null")
     page.wait_for_function(_IS_SETTLED, timeout=timeout_ms)
 
 
