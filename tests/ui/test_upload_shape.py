@@ -19,7 +19,9 @@ def test_nothing_written_means_automatic():
     assert choosing.parse_shape("  ") is None
 
 
-@pytest.mark.parametrize("text", ["32 x 32", "3 x 32 x 0", "a x b x c", "1e3 x 2 x 2", "3 x 3 x -1"])
+@pytest.mark.parametrize(
+    "text", ["32 x 32", "3 x 32 x 0", "a x b x c", "1e3 x 2 x 2", "3 x 3 x -1"]
+)
 def test_other_words_are_refused(text):
     with pytest.raises(SettingsError, match="is not three whole numbers"):
         choosing.parse_shape(text)
