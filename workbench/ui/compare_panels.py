@@ -172,15 +172,21 @@ def _show_chosen() -> None:
     if current is None:
         return
     with st.container(border=True):
-        left, middle, right = st.columns([3, 1.3, 1], vertical_alignment="center")
+        left, right = st.columns([5, 2], vertical_alignment="center")
         left.markdown(f"**{plain(current.name)}** · {_describe(current)}")
-        middle.button(
-            _("Take its plan"), icon=":material/equalizer:", width="stretch",
-            on_click=callback(partial(_take_plan, current)),
-            help=_("Puts the plan of this run on the plan page; the plan there is replaced."),
-        )  # fmt: skip
-        with right.popover(_("Delete"), icon=":material/delete:", width="stretch"):
-            st.write(_("Delete {run} and its weights for good?").format(run=plain(current.name)))
+        with right.container(horizontal=True, horizontal_alignment="right"):
+            st.button(
+                _("Take its plan"), icon=":material/equalizer:",
+                on_click=callback(partial(_take_plan, current)),
+                help=_("Puts the plan of this run on the plan page; the plan there is replaced."),
+            )  # fmt: skip
+            deletion = st.popover(_("Delete"), icon=":material/delete:")
+        with deletion:
+            st.write(
+                _("Delete {run}, its weights and its exported files for good?").format(
+                    run=plain(current.name)
+                )
+            )
             st.button(
                 _("Delete it"), type="primary", on_click=callback(partial(_delete, current)),
                 key=f"delete_{current.number}",
@@ -249,23 +255,39 @@ def _delete(current: ShelvedRun) -> None:
 def _show_table(found: Sequence[ShelvedRun]) -> None:
     """All runs as numbers, and the same as a file."""
     frame = run_frame(found)
+    shown = frame.assign(
+        plan=frame["allocation"] + ", " + frame["criterion"], accuracy=100 * frame["accuracy"]
+    )
     column = st.column_config
+    titles = _size_titles()
     st.dataframe(
-        frame, hide_index=True, alt=_("Table of {n} runs.").format(n=len(frame)),
+        shown, hide_index=True, alt=_("Table of {n} runs.").format(n=len(frame)),
+        column_order=[
+            "run", "stage", "plan", "repair", "accuracy", "num_nonzero", "macs", "bytes",
+            "latency_ms",
+        ],
         column_config={
-            "number": None,
-            "run": column.TextColumn(_("Run"), pinned=True),
-            "stage": column.TextColumn(_("Stage")),
-            "criterion": column.TextColumn(_("Criterion"), help=explain("criterion")),
-            "allocation": column.TextColumn(_("Allocation"), help=explain("allocation")),
-            "repair": column.TextColumn(_("Repair"), help=explain("repair")),
-            "accuracy": column.NumberColumn(_("Test accuracy"), format="percent"),
-            "ci_low": None, "ci_high": None, "samples": None,
-            "loss": column.NumberColumn(_("Test loss"), format="%.3f"),
-            "num_nonzero": column.NumberColumn(_("Non-zero parameters"), format="localized"),
-            "macs": column.NumberColumn(_("MACs (theoretical)"), format="localized"),
-            "bytes": column.NumberColumn(_("Stored size, bytes"), format="localized"),
-            "latency_ms": column.NumberColumn(_("Latency, ms"), format="%.2f"),
+            "run": column.TextColumn(_("Run"), pinned=True, width=140),
+            "stage": column.TextColumn(_("Stage"), width=95),
+            "plan": column.TextColumn(
+                _("Plan"), help=_("Allocation and criterion of the plan."), width=110
+            ),
+            "repair": column.TextColumn(_("Repair"), help=explain("repair"), width=70),
+            "accuracy": column.NumberColumn(
+                _("Accuracy"), format="%.2f %%", help=explain("test split"), width=85
+            ),
+            "num_nonzero": column.NumberColumn(
+                _("Non-zero"), format="localized", help=titles["nonzero"], width=90
+            ),
+            "macs": column.NumberColumn(
+                _("MACs"), format="localized", help=titles["macs"], width=95
+            ),
+            "bytes": column.NumberColumn(
+                _("Bytes"), format="localized", help=titles["bytes"], width=85
+            ),
+            "latency_ms": column.NumberColumn(
+                _("Latency, ms"), format="%.3g", help=explain("latency"), width=95
+            ),
         },
     )  # fmt: skip
     st.download_button(

@@ -34,16 +34,16 @@ def show_export() -> None:
             return _("{model}, dense").format(model=session.model_ref().name)
         return found[number].title
 
-    left, right = st.columns([3, 1], vertical_alignment="bottom")
-    number = left.selectbox(
-        _("What to export"), numbers, index=numbers.index(current.number) if current else 0,
-        format_func=title, key=f"export_{numbers}_{current.number if current else 0}",
-    )  # fmt: skip
-    right.button(
-        _("Export and verify"), type="primary", icon=":material/verified:", width="stretch",
-        disabled=is_active(EXPORT), on_click=callback(partial(_export, number)),
-        help=_("Writes all files and runs each of them in a fresh process on real images."),
-    )  # fmt: skip
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        number = st.selectbox(
+            _("What to export"), numbers, index=numbers.index(current.number) if current else 0,
+            format_func=title, key=f"export_{numbers}_{current.number if current else 0}",
+        )  # fmt: skip
+        st.button(
+            _("Export and verify"), type="primary", icon=":material/verified:",
+            disabled=is_active(EXPORT), on_click=callback(partial(_export, number)),
+            help=_("Writes all files and runs each of them in a fresh process on real images."),
+        )  # fmt: skip
     job = job_of_bench(EXPORT)
     if job is not None and (job.active or job.request.get("run") == (number or None)):
         show_job(EXPORT)
@@ -141,15 +141,15 @@ def _show_downloads(folder: Path) -> None:
     """Everything in one archive, and the ONNX file alone."""
     from workbench.export import zip_export
 
-    left, right, _rest = st.columns([1, 1, 2])
     onnx = folder / "model.onnx"
-    if onnx.is_file():
-        left.download_button(
-            _("Download model.onnx"), onnx.read_bytes, file_name="model.onnx",
-            mime="application/octet-stream", icon=":material/download:", type="primary",
-            on_click="ignore", width="stretch",
+    with st.container(horizontal=True):
+        if onnx.is_file():
+            st.download_button(
+                _("Download model.onnx"), onnx.read_bytes, file_name="model.onnx",
+                mime="application/octet-stream", icon=":material/download:", type="primary",
+                on_click="ignore",
+            )  # fmt: skip
+        st.download_button(
+            _("Download everything"), lambda: zip_export(folder), file_name="pruned-model.zip",
+            mime="application/zip", icon=":material/folder_zip:", on_click="ignore",
         )  # fmt: skip
-    right.download_button(
-        _("Download everything"), lambda: zip_export(folder), file_name="pruned-model.zip",
-        mime="application/zip", icon=":material/folder_zip:", on_click="ignore", width="stretch",
-    )  # fmt: skip

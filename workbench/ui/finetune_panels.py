@@ -53,18 +53,18 @@ def show_prune() -> None:
             layers=sum(value > 0 for value in plan.sparsities.values()),
         )
     )  # fmt: skip
-    left, right = st.columns([2, 1], vertical_alignment="bottom")
     repairs = repair_names()
-    repair = left.selectbox(
-        _("Repair"), repairs, repairs.index(usual_repair(session.setting(_REPAIR))),
-        format_func=lambda name: REPAIRS[name].title, help=explain("repair"),
-        disabled=len(repairs) == 1,
-    )  # fmt: skip
-    right.button(
-        _("Prune and measure"), type="primary", icon=":material/content_cut:", width="stretch",
-        disabled=_busy(), on_click=callback(partial(_prune, repair)),
-        help=_("Prunes a copy of the dense model and measures it on all test images."),
-    )  # fmt: skip
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        repair = st.selectbox(
+            _("Repair"), repairs, repairs.index(usual_repair(session.setting(_REPAIR))),
+            format_func=lambda name: REPAIRS[name].title, help=explain("repair"),
+            disabled=len(repairs) == 1,
+        )  # fmt: skip
+        st.button(
+            _("Prune and measure"), type="primary", icon=":material/content_cut:",
+            disabled=_busy(), on_click=callback(partial(_prune, repair)),
+            help=_("Prunes a copy of the dense model and measures it on all test images."),
+        )  # fmt: skip
     st.caption(repair_note(repair))
     _show_pruning()
 
@@ -287,7 +287,7 @@ def _settings(values: Mapping[str, Any]) -> FineTuneSettings:
     amount = int(values["amount"])
     by_time = values["by"] == "seconds"
     return FineTuneSettings(
-        **rest, lr=values["lr"] or None, seconds=float(amount) if by_time else None,
+        **rest, lr=values["lr"], seconds=float(amount) if by_time else None,
         epochs=FineTuneSettings().epochs if by_time else amount,
     )  # fmt: skip
 
@@ -334,9 +334,7 @@ def _draw_curves(
     epochs = [point for point in points if "accuracy" in point]
     top = max((point["accuracy"] for point in epochs), default=None)
     takeaway = (
-        _("The best epoch so far has {accuracy} on validation images.").format(
-            accuracy=percent(top)
-        )
+        _("The best epoch has {accuracy} on validation images.").format(accuracy=percent(top))
         if top is not None
         else _("The first epoch is not over yet.")
     )

@@ -209,14 +209,14 @@ def _choose_shown() -> None:
 
 
 def _offer_resume(curves: SensitivityCurves) -> None:
-    left, right = st.columns([4, 1], vertical_alignment="center")
-    left.info(
-        _("The measurement was stopped; these are the points so far."), icon=":material/info:"
-    )
-    right.button(
-        _("Resume"), icon=":material/play_arrow:", width="stretch",
-        on_click=callback(partial(start, curves.settings)),
-    )  # fmt: skip
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.info(
+            _("The measurement was stopped; these are the points so far."), icon=":material/info:"
+        )
+        st.button(
+            _("Resume"), icon=":material/play_arrow:",
+            on_click=callback(partial(start, curves.settings)),
+        )  # fmt: skip
 
 
 def measure_again() -> None:

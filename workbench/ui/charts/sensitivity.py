@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from math import floor
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -63,6 +64,9 @@ def curves_figure(
     lay_out(figure, height=height, x_title=_("Sparsity of the one layer"), legend=True)
     _axes(figure, metric)
     figure.update_yaxes(title=_title(metric))
+    if metric == "accuracy":
+        lowest = min((point.ci_low for point in curves.points), default=0.0)
+        figure.update_yaxes(range=[floor(10 * lowest) / 10 if lowest > 0.2 else 0, 1.02])
     return figure
 
 

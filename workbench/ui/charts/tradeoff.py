@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from math import ceil
 
 import plotly.graph_objects as go
 
@@ -75,7 +77,7 @@ def tradeoff_figure(
             "symbol": ["star" if m.current else "x" if m.random else "circle" for m in marks],
             "color": [_colour(mark) for mark in marks],
         },
-        error_y=_errors(marks), cliponaxis=False,
+        error_y=_errors(marks), cliponaxis=False, zorder=1,
         hovertemplate=f"<b>%{{hovertext}}</b>{hover}",
         selected={"marker": {"opacity": 1}}, unselected={"marker": {"opacity": 1}},
     )  # fmt: skip
@@ -92,7 +94,7 @@ def tradeoff_figure(
             x=[dense.size], y=[dense.accuracy], mode="markers+text", text=[dense.label],
             textposition=places[-1] or "top center", name=_("Dense model"),
             marker={"size": 13, "symbol": "square", "color": DENSE, "opacity": 1},
-            error_y=_errors([dense]), cliponaxis=False,
+            error_y=_errors([dense]), cliponaxis=False, zorder=1,
             hovertemplate=f"<b>%{{text}}</b>{hover}",
             selected={"marker": {"opacity": 1}}, unselected={"marker": {"opacity": 1}},
         )  # fmt: skip
@@ -135,6 +137,8 @@ def _label_places(
         taken.append(Box(x - _RADIUS, y - _RADIUS, x + _RADIUS, y + _RADIUS))
         top, bottom = place(mark.size, mark.ci_high)[1], place(mark.size, mark.ci_low)[1]
         taken.append(Box(x - 2, top, x + 2, bottom))
+    corners = [place(marks[i].size, marks[i].accuracy) for i in front]
+    taken += [box for ends in pairwise(corners) for box in _along(*ends)]
     order = sorted(
         range(len(marks)),
         key=lambda i: (not marks[i].current, i < len(marks) - 1, i not in front, -i),
@@ -142,6 +146,15 @@ def _label_places(
     anchors = [(*place(marks[i].size, marks[i].accuracy), marks[i].label) for i in order]
     found = place_labels(anchors, taken, Box(0, 0, _NARROW, tall))
     return [found[order.index(i)] for i in range(len(marks))]
+
+
+def _along(start: tuple[float, float], end: tuple[float, float]) -> list[Box]:
+    """A line as small boxes, at most 6 pixels apart; the ends are left to the marks there."""
+    (x0, y0), (x1, y1) = start, end
+    count = max(2, ceil(max(abs(x1 - x0), abs(y1 - y0)) / 6))
+    shares = [step / count for step in range(1, count)]
+    centres = [(x0 + share * (x1 - x0), y0 + share * (y1 - y0)) for share in shares]
+    return [Box(x - 2, y - 2, x + 2, y + 2) for x, y in centres]
 
 
 def _add_path(figure: go.Figure, mark: Mark) -> None:

@@ -80,6 +80,9 @@ def accuracy_figure(
     lay_out(
         figure, height=height, x_title=_("Epoch"), y_title=_("Validation accuracy"), legend=True
     )
-    figure.update_yaxes(tickformat=".0%", fixedrange=True)
+    shown = [point["accuracy"] for point in epochs] + ([dense] if dense is not None else [])
+    low, high = min(shown, default=0.0), max(shown, default=1.0)
+    room = max(0.005, 0.16 * (high - low))  # for the label of the best epoch
+    figure.update_yaxes(tickformat=".0%", fixedrange=True, range=[low - room, high + room / 2])
     figure.update_xaxes(dtick=1 if len(epochs) < 16 else None, fixedrange=True)
     return figure
