@@ -47,8 +47,8 @@ class Split:
 class Data:
     """Images with labels in a training and a test part.
 
-    The validation and calibration splits are cut from the training part by seed; the test part is
-    for final numbers only. Arrays are treated as read-only.
+    The validation and calibration splits are cut from the training part; the test part is for
+    final numbers only. Arrays are treated as read-only.
 
     Attributes:
         name: What a page shows.
@@ -58,7 +58,7 @@ class Data:
         std: Divides them after that.
         class_names: One name per class, in the order of the labels; numbers if empty.
         num_validation: How many images at the head of the training part were never trained on and
-            so are the validation split, whatever the seed; 0 cuts one by seed.
+            so are the validation split; 0 sets a fifth of it aside, at most 5,000, at random.
         notice: Source and licence.
 
     Raises:
@@ -113,8 +113,10 @@ class Data:
         Args:
             name: ``train`` (without the validation images), ``calibration`` (a seeded order of
                 the same images; their labels are not for use), ``validation`` or ``test``.
-            num_samples: At most so many; all of them if None.
-            seed: Cuts validation from training and orders both.
+            num_samples: At most so many; all of them if None. Part of the test images are a seeded
+                choice among all of them, which often lie sorted by class.
+            seed: Orders the images. Which of them are for validation is the same whatever the
+                seed, so that no later step trains on what an earlier choice was made on.
 
         Raises:
             DataError: If the name is unknown, or a number is not a whole one from 1 (samples) or
@@ -126,9 +128,11 @@ class Data:
             _check_whole("Number of samples", num_samples, 1)
         _check_whole("Seed", seed, 0)
         if name == "test":
-            return self._take(
-                name, self.x_test, self.y_test, np.arange(len(self.y_test))[:num_samples]
-            )
+            total = len(self.y_test)
+            chosen = np.arange(total)
+            if num_samples is not None and num_samples < total:
+                chosen = np.random.default_rng([seed, 2]).permutation(total)[:num_samples]
+            return self._take(name, self.x_test, self.y_test, chosen)
         held_out, rest = self._cut(seed)
         chosen = held_out if name == "validation" else rest
         if name == "calibration":
@@ -137,15 +141,14 @@ class Data:
 
     def _cut(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Indices of validation and of the other training images, each in a seeded order."""
+        total, count = len(self.y_train), self.num_validation
+        held_out, rest = np.arange(count), np.arange(count, total)
+        if not count:
+            order = np.random.default_rng(0).permutation(total)
+            count = min(MAX_VALIDATION, max(1, total // 5))
+            held_out, rest = order[:count], order[count:]
         generator = np.random.default_rng([seed, 0])
-        total = len(self.y_train)
-        if self.num_validation:
-            head = generator.permutation(self.num_validation)
-            rest = self.num_validation + generator.permutation(total - self.num_validation)
-            return head, rest
-        order = generator.permutation(total)
-        count = min(MAX_VALIDATION, max(1, total // 5))
-        return order[:count], order[count:]
+        return generator.permutation(held_out), generator.permutation(rest)
 
     def _take(self, name: str, x: np.ndarray, y: np.ndarray, chosen: np.ndarray) -> Split:
         images = torch.from_numpy(x[chosen])

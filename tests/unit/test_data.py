@@ -23,18 +23,18 @@ def numbers(split):
 
 
 @pytest.mark.parametrize("num_validation", [0, 7])
-@pytest.mark.parametrize("seed", [0, 3])
-def test_training_and_validation_share_no_image_and_leave_none_out(num_validation, seed):
+@pytest.mark.parametrize("other", ["train", "calibration"])
+@pytest.mark.parametrize("seeds", [(0, 0), (3, 3), (0, 7), (7, 0)])
+def test_training_and_validation_share_no_image_whatever_the_seeds(num_validation, other, seeds):
     data = numbered(num_validation=num_validation)
-    train, validation = data.split("train", seed=seed), data.split("validation", seed=seed)
-    assert sorted(numbers(train) + numbers(validation)) == list(range(40))
+    rest, validation = data.split(other, seed=seeds[0]), data.split("validation", seed=seeds[1])
+    assert sorted(numbers(rest) + numbers(validation)) == list(range(40))
     assert len(validation) == (num_validation or 8)
 
 
-def test_validation_images_of_the_data_are_kept_whatever_the_seed():
-    data = numbered(num_validation=7)
-    for seed in range(4):
-        assert sorted(numbers(data.split("validation", seed=seed))) == list(range(7))
+def test_validation_images_that_the_data_name_come_first():
+    validation = numbered(num_validation=7).split("validation", seed=2)
+    assert sorted(numbers(validation)) == list(range(7))
 
 
 @pytest.mark.parametrize("num_validation", [0, 7])
@@ -45,7 +45,7 @@ def test_calibration_is_training_in_another_order(num_validation):
     assert train != calibration
 
 
-@pytest.mark.parametrize("name", ["train", "calibration", "validation", "test"])
+@pytest.mark.parametrize("name", ["train", "calibration", "validation"])
 def test_splits_are_the_same_for_the_same_seed_and_begin_the_same(name):
     data = numbered()
     whole, again, head = data.split(name, seed=5), data.split(name, seed=5), data.split(name, 4, 5)
@@ -55,10 +55,21 @@ def test_splits_are_the_same_for_the_same_seed_and_begin_the_same(name):
     assert len(head) == 4
 
 
-def test_seeds_cut_differently():
+@pytest.mark.parametrize("name", ["train", "calibration", "validation"])
+def test_seeds_order_differently(name):
     data = numbered()
-    first, second = data.split("validation", seed=0), data.split("validation", seed=1)
-    assert sorted(numbers(first)) != sorted(numbers(second))
+    assert numbers(data.split(name, seed=0)) != numbers(data.split(name, seed=1))
+
+
+def test_all_test_images_keep_their_order_and_a_part_is_drawn_from_all_classes():
+    images = np.arange(100, dtype=np.uint8).repeat(4).reshape(100, 1, 2, 2)
+    labels = np.arange(100) // 25  # sorted by class, as folders of images are
+    data = Data("sorted", images, labels, images, labels)
+    assert numbers(data.split("test")) == numbers(data.split("test", 100)) == list(range(100))
+    part = data.split("test", 40)
+    assert len(set(numbers(part))) == 40
+    assert set(part.labels.tolist()) == {0, 1, 2, 3}
+    assert torch.equal(part.images[:20], data.split("test", 20).images)
 
 
 def test_labels_stay_with_their_images():
