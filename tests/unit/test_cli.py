@@ -355,6 +355,21 @@ def make():
 """
 
 
+def test_what_a_network_prints_stays_out_of_the_json(tmp_path, monkeypatch, capsys):
+    (tmp_path / "chatty.py").write_text(
+        "from torch import nn\nprint('imported')\n"
+        "class Chatty(nn.Flatten):\n"
+        "    input_shape = (1, 2, 2)\n"
+        "    def forward(self, x):\n        print('forward')\n        return super().forward(x)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
+    assert main(["inspect", "chatty:Chatty", "--json", "-"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["num_classes"] == 4
+    assert {"imported", "forward"} <= set(err.split())
+
+
 def test_a_factory_is_found_in_the_current_folder(result, tmp_path, monkeypatch):
     (tmp_path / "my_networks_here.py").write_text(FACTORY)
     monkeypatch.chdir(tmp_path)

@@ -3,13 +3,13 @@
 from argparse import Namespace
 from pathlib import Path
 
-from workbench.cli.output import percent, write_result
+from workbench.cli.output import percent
 from workbench.cli.progress import ProgressLine
-from workbench.cli.verbs import describe, open_data, open_model
+from workbench.cli.verbs import Outcome, describe, open_data, open_model
 from workbench.export import FORMATS, Exported, export_file, export_model
 
 
-def export(arguments: Namespace) -> None:
+def export(arguments: Namespace) -> Outcome:
     """Write a model as a folder or as one file."""
     model = open_model(arguments)
     known = arguments.data or model.data_name
@@ -28,9 +28,7 @@ def export(arguments: Namespace) -> None:
             exported = export_file(
                 model, data, target, names[0], num_samples=arguments.samples, report=line
             )
-    write_result(
-        arguments.json, describe(model, data) | exported.to_dict(), exported_text(exported)
-    )
+    return describe(model, data) | exported.to_dict(), exported_text(exported)
 
 
 def exported_text(exported: Exported) -> str:

@@ -6,9 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from workbench.cli.export_verb import exported_text
-from workbench.cli.output import write_result
 from workbench.cli.progress import ProgressLine
-from workbench.cli.verbs import describe, make_plan, measurements_table, open_data, open_model
+from workbench.cli.verbs import (
+    Outcome,
+    describe,
+    make_plan,
+    measurements_table,
+    open_data,
+    open_model,
+)
 from workbench.device import choose_device
 from workbench.errors import PlanError
 from workbench.experiment import Run, run_experiment
@@ -22,7 +28,7 @@ from workbench.plan_file import read_plan
 STAGES = ("dense", "pruned", "repaired", "finetuned")
 
 
-def prune(arguments: Namespace) -> None:
+def prune(arguments: Namespace) -> Outcome:
     """Plan, prune, repair, fine-tune, measure on the test split, export."""
     _check_source_of_plan(arguments)
     device = choose_device(arguments.device)
@@ -47,7 +53,7 @@ def prune(arguments: Namespace) -> None:
     text = measurements_table([(stage.name, stage.measurement) for stage in run.stages])
     if exported:
         text += f"\n\n{exported_text(exported)}"
-    write_result(arguments.json, values, text)
+    return values, text
 
 
 def _check_source_of_plan(arguments: Namespace) -> None:

@@ -1,8 +1,10 @@
 """The verbs that look and measure: inspect, sensitivity, allocate, evaluate."""
 
 import importlib
+import sys
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 
 from workbench.accounting import size_of_plan
@@ -25,19 +27,31 @@ from workbench.plan import PruningPlan
 from workbench.plan_file import format_plan, write_plan
 from workbench.sensitivity import measure_sensitivity
 
+Outcome = tuple[Mapping[str, object], str]
+"""What a verb found: plain values for JSON, and a text for people."""
+
 
 def run_verb(arguments: Namespace) -> None:
-    """Run the verb that was asked for.
+    """Run the verb that was asked for and write what it found.
+
+    Only the result goes to standard output: what a network or its factory prints goes to standard
+    error, so that ``--json -`` is JSON and nothing else.
 
     Raises:
         WorkbenchError: If the request is refused.
     """
     check_json_target(arguments.json)
+    with redirect_stdout(sys.stderr):
+        values, text = _perform(arguments)
+    write_result(arguments.json, values, text)
+
+
+def _perform(arguments: Namespace) -> Outcome:
     if arguments.verb in ("prune", "export"):
         module = importlib.import_module(f"workbench.cli.{arguments.verb}_verb")
-        getattr(module, arguments.verb)(arguments)
-        return
-    {
+        outcome: Outcome = getattr(module, arguments.verb)(arguments)
+        return outcome
+    return {
         "inspect": _inspect, "sensitivity": _sensitivity, "allocate": _allocate,
         "evaluate": _evaluate,
     }[arguments.verb](arguments)  # fmt: skip
@@ -98,7 +112,7 @@ def describe(model: Model, data: Data | None = None) -> dict[str, object]:
     return values
 
 
-def _inspect(arguments: Namespace) -> None:
+def _inspect(arguments: Namespace) -> Outcome:
     model = open_model(arguments)
     inspection = inspect(model)
     spread = weight_distributions(model)
@@ -121,7 +135,7 @@ def _inspect(arguments: Namespace) -> None:
     ]  # fmt: skip
     heads = ["layer", "type", "shape", "parameters", "MACs", "zeros", "std", "prunable"]
     total = f"{model.name}: {inspection.num_params:,} parameters, {inspection.macs:,} MACs"
-    write_result(arguments.json, values, f"{table(heads, rows)}\n\n{total}")
+    return values, f"{table(heads, rows)}\n\n{total}"
 
 
 def _distribution(entry: LayerDistribution) -> dict[str, object]:
@@ -139,7 +153,7 @@ def _distribution(entry: LayerDistribution) -> dict[str, object]:
     }
 
 
-def _sensitivity(arguments: Namespace) -> None:
+def _sensitivity(arguments: Namespace) -> Outcome:
     settings = SensitivitySettings(
         levels=arguments.levels, num_samples=arguments.samples, criterion=arguments.criterion,
         repair=arguments.repair, granularity=arguments.granularity,
@@ -155,7 +169,7 @@ def _sensitivity(arguments: Namespace) -> None:
     values = describe(model, data) | {
         key: value for key, value in curves.to_dict().items() if key not in ("model", "data")
     }
-    write_result(arguments.json, values, _curves_text(curves))
+    return values, _curves_text(curves)
 
 
 def _curves_text(curves: SensitivityCurves) -> str:
@@ -175,7 +189,7 @@ def _curves_text(curves: SensitivityCurves) -> str:
     return "\n".join([*lines, f"Most fragile: {named}."] if named else lines)
 
 
-def _allocate(arguments: Namespace) -> None:
+def _allocate(arguments: Namespace) -> Outcome:
     model = open_model(arguments)
     data = open_data(arguments, model) if arguments.data else None
     inspection = inspect(model)
@@ -189,10 +203,10 @@ def _allocate(arguments: Namespace) -> None:
         f"{size['macs']:,} of {size['dense_macs']:,} MACs, "
         f"{size['bytes']:,} of {size['dense_bytes']:,} bytes\n"
     )
-    write_result(arguments.json, values, comment + format_plan(plan).rstrip())
+    return values, comment + format_plan(plan).rstrip()
 
 
-def _evaluate(arguments: Namespace) -> None:
+def _evaluate(arguments: Namespace) -> Outcome:
     device = choose_device(arguments.device)
     model = open_model(arguments)
     data = open_data(arguments, model)
@@ -206,8 +220,9 @@ def _evaluate(arguments: Namespace) -> None:
         [name, "" if found is None else percent(found)]
         for name, found in zip(data.class_names, result.recall, strict=True)
     ]
-    text = f"{measurements_table([('model', result)])}\n\n{table(['class', 'recall'], recall)}"
-    write_result(arguments.json, values, text)
+    return values, (
+        f"{measurements_table([('model', result)])}\n\n{table(['class', 'recall'], recall)}"
+    )
 
 
 def measurements_table(stages: Sequence[tuple[str, Measurement]]) -> str:
