@@ -75,12 +75,14 @@ def write_plan(plan: PruningPlan, path: Path | str) -> None:
 
 def _text_of(path: Path) -> str:
     try:
-        if path.stat().st_size > MAX_BYTES:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)  # a device or a pipe has no size to ask for
+        if len(content) > MAX_BYTES:
             raise PlanError(
-                f"{path.name} has {path.stat().st_size:,} bytes, too many for a plan.",
-                f"A plan is a YAML file of at most {MAX_BYTES:,} bytes.",
+                f"{path.name} has more than {MAX_BYTES:,} bytes, too many for a plan.",
+                "A plan is a short YAML file, one line for each layer.",
             )
-        return path.read_text(encoding="utf-8")
+        return content.decode("utf-8")
     except FileNotFoundError as error:
         raise PlanError(f"There is no plan file {path}.", "Check the path.") from error
     except UnicodeDecodeError as error:

@@ -35,6 +35,7 @@ from workbench.export import (
     verify_export,
     zip_export,
 )
+from workbench.export.folder import write_whole
 from workbench.export.formats import count_zeros
 from workbench.export.page import report_page
 from workbench.layers import inspect
@@ -594,6 +595,16 @@ def test_one_file_holds_what_the_folder_holds(tmp_path):
     assert exported.max_abs_diff < 1e-5
     session = onnxruntime.InferenceSession(target)
     assert session.get_outputs()[0].shape == ["batch", 3]
+
+
+def test_a_file_on_a_read_only_disk_is_refused(tmp_path, monkeypatch):
+    def refuse(path, *_, **__):
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    monkeypatch.setattr(Path, "write_bytes", refuse)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(StorageError, match=r"a\.onnx cannot be written: Read-only file system"):
+        write_whole(tmp_path / "a.onnx", b"1")
 
 
 def test_the_archive_holds_the_folder(small):

@@ -62,9 +62,15 @@ def test_faulty_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(PlanError, match="binary is not a text file"):
         read_plan(tmp_path / "binary")
     (tmp_path / "large").write_text("#" * 1_000_001)
-    with pytest.raises(PlanError, match="large has 1,000,001 bytes, too many for a plan"):
+    with pytest.raises(PlanError, match="large has more than 1,000,000 bytes, too many"):
         read_plan(tmp_path / "large")
     with pytest.raises(PlanError, match="cannot be read"):
         read_plan(tmp_path)
     with pytest.raises(StorageError, match="cannot be written"):
         write_plan(PruningPlan({}), tmp_path / "no folder" / "plan.yaml")
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="this system has no endless file")
+def test_a_file_without_end_is_refused() -> None:
+    with pytest.raises(PlanError, match="zero has more than 1,000,000 bytes, too many for a plan"):
+        read_plan(Path("/dev/zero"))

@@ -246,6 +246,17 @@ def test_damaged_files_are_named(store: Store, damage: str) -> None:
             load(digest)
 
 
+def test_saving_again_replaces_a_damaged_file(store: Store) -> None:
+    kept, data = store.save_tensors(tensors()), store.save_data(small_data())
+    for path in (
+        store.folder / "tensors" / f"{kept}.safetensors", store.folder / "data" / f"{data}.npz"
+    ):  # fmt: skip
+        path.write_bytes(path.read_bytes()[:-5])
+    assert (store.save_tensors(tensors()), store.save_data(small_data())) == (kept, data)
+    assert torch.equal(store.load_tensors(kept)["fc.weight"], tensors()["fc.weight"])
+    assert store.load_data(data, "up").digest == small_data().digest
+
+
 def test_full_disk_leaves_nothing_half_written(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,7 +7,7 @@ import secrets
 import shutil
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
 
@@ -88,7 +88,8 @@ def write_whole(path: Path, content: bytes) -> ExportedFile:
             aside.write_bytes(content)
             aside.replace(path)
     finally:
-        aside.unlink(missing_ok=True)
+        with suppress(OSError):  # a folder that refuses to be written refuses this too
+            aside.unlink(missing_ok=True)
     return ExportedFile(path.name, len(content), hashlib.sha256(content).hexdigest())
 
 

@@ -1,6 +1,6 @@
 """Tensors and uploaded data as files named by their content."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ _ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 
 
 def save_tensors(folder: Path, tensors: Mapping[str, Tensor]) -> str:
-    """Write tensors as ``DIGEST.safetensors``, unless that file is there already.
+    """Write tensors as ``DIGEST.safetensors``, unless that file is there already and whole.
 
     Returns:
         The digest, sixteen hexadecimal digits.
@@ -28,7 +28,7 @@ def save_tensors(folder: Path, tensors: Mapping[str, Tensor]) -> str:
     """
     digest = digest_of_tensors(tensors)
     path = tensor_path(folder, digest)
-    if not path.exists():
+    if not _is_whole(lambda: load_tensors(folder, digest)):
         plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         owners: dict[int, str] = {}
         for name, tensor in plain.items():  # tied weights are stored twice: the format shares none
@@ -57,7 +57,7 @@ def load_tensors(folder: Path, digest: str) -> dict[str, Tensor]:
 
 
 def save_data(folder: Path, data: Data) -> str:
-    """Write a data set as ``DIGEST.npz``, unless that file is there already.
+    """Write a data set as ``DIGEST.npz``, unless that file is there already and whole.
 
     Returns:
         The digest of images, labels, normalisation and class names; sixteen hexadecimal digits.
@@ -67,7 +67,7 @@ def save_data(folder: Path, data: Data) -> str:
     """
     digest = _data_digest(data)
     path = data_path(folder, digest)
-    if not path.exists():
+    if not _is_whole(lambda: load_data(folder, digest, data.name)):
         arrays = {name: getattr(data, name) for name in _ARRAYS}
         arrays |= {
             "mean": np.asarray(data.mean, dtype=np.float64),
@@ -115,6 +115,15 @@ def tensor_path(folder: Path, digest: str) -> Path:
 def data_path(folder: Path, digest: str) -> Path:
     """Where data of this digest lies."""
     return folder / f"{digest}.npz"
+
+
+def _is_whole(load: Callable[[], object]) -> bool:
+    """Whether a file is there and holds what its name says; a damaged one is to be replaced."""
+    try:
+        load()
+    except StorageError:
+        return False
+    return True
 
 
 def _data_digest(data: Data) -> str:
