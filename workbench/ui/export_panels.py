@@ -34,14 +34,15 @@ def show_export() -> None:
             return _("{model}, dense").format(model=session.model_ref().name)
         return found[number].title
 
+    widget = f"export_{numbers}_{current.number if current else 0}"
     with st.container(horizontal=True, vertical_alignment="bottom"):
         number = st.selectbox(
             _("What to export"), numbers, index=numbers.index(current.number) if current else 0,
-            format_func=title, key=f"export_{numbers}_{current.number if current else 0}",
+            format_func=title, key=widget,
         )  # fmt: skip
         st.button(
             _("Export and verify"), type="primary", icon=":material/verified:",
-            disabled=is_active(EXPORT), on_click=callback(partial(_export, number)),
+            disabled=is_active(EXPORT), on_click=callback(partial(_export, widget)),
             help=_("Writes all files and runs each of them in a fresh process on real images."),
         )  # fmt: skip
     job = job_of_bench(EXPORT)
@@ -56,7 +57,8 @@ def show_export() -> None:
         _explain()
 
 
-def _export(number: int) -> None:
+def _export(widget: str) -> None:
+    number = int(st.session_state[widget])
     session.require_data()
     found = {one.number: one.name for one in run_shelf.runs()}
     name = found.get(number, session.model_ref().name)

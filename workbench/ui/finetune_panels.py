@@ -53,16 +53,17 @@ def show_prune() -> None:
             layers=sum(value > 0 for value in plan.sparsities.values()),
         )
     )  # fmt: skip
-    repairs = repair_names()
+    repairs, usual = repair_names(), usual_repair(session.setting(_REPAIR))
+    repair_key = f"repair_{repairs}_{usual}"
     with st.container(horizontal=True, vertical_alignment="bottom"):
         repair = st.selectbox(
-            _("Repair"), repairs, repairs.index(usual_repair(session.setting(_REPAIR))),
+            _("Repair"), repairs, repairs.index(usual),
             format_func=lambda name: REPAIRS[name].title, help=explain("repair"),
-            disabled=len(repairs) == 1,
+            disabled=len(repairs) == 1, key=repair_key,
         )  # fmt: skip
         st.button(
             _("Prune and measure"), type="primary", icon=":material/content_cut:",
-            disabled=_busy(), on_click=callback(partial(_prune, repair)),
+            disabled=_busy(), on_click=callback(partial(_prune, repair_key)),
             help=_("Prunes a copy of the dense model and measures it on all test images."),
         )  # fmt: skip
     st.caption(repair_note(repair))
@@ -79,7 +80,8 @@ def _busy() -> bool:
     return is_active(PRUNE) or is_active(FINETUNE)
 
 
-def _prune(repair: str) -> None:
+def _prune(repair_key: str) -> None:
+    repair = str(st.session_state[repair_key])
     session.require_data()
     if len(repair_names()) > 1:
         session.remember(**{_REPAIR: repair})

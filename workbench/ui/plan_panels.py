@@ -46,11 +46,13 @@ def show_presets() -> None:
     plan = session.plan()
     with st.container(border=True):
         columns = st.columns([1.2, 1.6, 1.6, 0.8, 1.1], vertical_alignment="bottom")
-        target = columns[0].number_input(
-            _("Target sparsity, %"), 0, 99, int(session.setting(_TARGET, 80)), 5,
+        usual = int(session.setting(_TARGET, 80))
+        target_key = f"{_TARGET}_{usual}"
+        columns[0].number_input(
+            _("Target sparsity, %"), 0, 99, usual, 5, key=target_key,
             help=_("The fraction of the weights in the unlocked layers that becomes zero."),
         )  # fmt: skip
-        method = columns[1].selectbox(
+        columns[1].selectbox(
             _("Scope"), list(ALLOCATIONS), key="plan_method", persist_state="session",
             format_func=_scope_titles().__getitem__, help=explain("scope"),
         )  # fmt: skip
@@ -68,7 +70,7 @@ def show_presets() -> None:
         )  # fmt: skip
         columns[4].button(
             _("Spread"), type="primary", icon=":material/auto_awesome:", width="stretch",
-            on_click=callback(partial(_spread, method, int(target), criterion, int(seed))),
+            on_click=callback(partial(_spread, target_key)),
             help=_("Sets every unlocked layer at once; undo brings the former plan back."),
         )  # fmt: skip
         if (criterion, int(seed)) != (plan.criterion, plan.seed):
@@ -85,15 +87,19 @@ def _scope_titles() -> dict[str, str]:
     }
 
 
-def _spread(method: str, target: int, criterion: str, seed: int) -> None:
+def _spread(target_key: str) -> None:
+    """Spread what the widgets say now: they may have changed with the very click."""
     from workbench.allocation import allocate
 
+    target = int(st.session_state[target_key])
     session.remember(**{_TARGET: target})  # reads the workspace anew, too
-    locked = _locks()
+    plan, locked = session.plan(), _locks()
     _replace(
         allocate(
-            session.require_model(), method, sparsity=target / 100, criterion=criterion,
-            seed=seed, protected=tuple(locked), inspection=session.inspection(),
+            session.require_model(), st.session_state["plan_method"], sparsity=target / 100,
+            criterion=st.session_state.get(f"plan_criterion_{plan.criterion}", plan.criterion),
+            seed=int(st.session_state.get(f"plan_seed_{plan.seed}", plan.seed)),
+            protected=tuple(locked), inspection=session.inspection(),
         )
     )  # fmt: skip
 
@@ -268,13 +274,13 @@ def _native_controls(board: Board, plan: PruningPlan) -> None:
                 "note": kind.TextColumn(_("Locked because")),
             },
         )  # fmt: skip
-        changed = _changed(frame, edited, board)
+        changed = changed_values(frame, edited, board)
         if changed:
             _replace(plan.with_sparsities({**plan.sparsities, **changed}))
             st.rerun()
 
 
-def _changed(before: pd.DataFrame, after: pd.DataFrame, board: Board) -> dict[str, float]:
+def changed_values(before: pd.DataFrame, after: pd.DataFrame, board: Board) -> dict[str, float]:
     """Layers whose value was typed anew; locked ones keep theirs."""
     rows = zip(before["layer"], before["sparsity"], after["sparsity"], strict=True)
     return {

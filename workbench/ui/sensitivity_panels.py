@@ -263,18 +263,32 @@ def _ask(before: SensitivitySettings) -> dict[str, Any]:
 def _settings(values: Mapping[str, Any]) -> SensitivitySettings:
     from workbench.curves import SensitivitySettings
 
-    words = str(values["levels"]).replace("%", " ").replace(",", " ").split()
-    try:
-        levels = tuple(float(word) / 100 for word in words)
-    except ValueError:
-        raise SettingsError(
-            _("The levels {text!r} are not all numbers.").format(text=values["levels"]),
-            _("Write percentages with commas between them, such as 30, 50, 70, 90."),
-        ) from None
     return SensitivitySettings(
-        levels=levels, num_samples=int(values["num_samples"]),
+        levels=_levels(str(values["levels"])), num_samples=int(values["num_samples"]),
         criterion=values["criterion"], repair=values["repair"],
     )  # fmt: skip
+
+
+def _levels(text: str) -> tuple[float, ...]:
+    """Sparsities from percentages with commas or spaces between them.
+
+    Raises:
+        SettingsError: If there are none, or one is no number between 0 and 100.
+    """
+    hint = _("Write percentages with commas between them, such as 30, 50, 70, 90.")
+    words = text.replace("%", " ").replace(",", " ").split()
+    try:
+        numbers = [float(word) for word in words]
+    except ValueError:
+        message = _("The levels {text!r} are not all numbers.").format(text=text)
+        raise SettingsError(message, hint) from None
+    if not numbers:
+        raise SettingsError(_("No level was given."), hint)
+    for number in numbers:
+        if not 0 < number < 100:
+            message = _("The level {number} % is not between 0 and 100 %.")
+            raise SettingsError(message.format(number=f"{number:g}"), hint)
+    return tuple(number / 100 for number in numbers)
 
 
 def _remembered() -> SensitivitySettings:
