@@ -69,7 +69,7 @@ def finetune(
         settings: How to train; None takes the defaults.
         report: Hears of every tenth of a second (``values``: ``epoch, step, loss, lr,
             samples_per_second``) and of every epoch (its entry in the history).
-        should_stop: Asked before every step; True ends with the best epoch so far.
+        should_stop: Asked before and within every step; True ends with the best epoch so far.
         device: Where to train. The result is on the CPU.
 
     Raises:
@@ -213,6 +213,9 @@ class _Training:
                 break
             lr = self._lr()
             loss = self._train_step(images, labels, lr)
+            if loss is None:
+                self.stopped = True
+                break
             if not math.isfinite(loss):
                 self.note = (
                     f"The loss became {loss} in epoch {epoch}, step {self._step}, at learning "
@@ -241,13 +244,16 @@ class _Training:
             self._train_seconds += time.monotonic() - started
             yield images, labels
 
-    def _train_step(self, images: Tensor, labels: Tensor, lr: float) -> float:
+    def _train_step(self, images: Tensor, labels: Tensor, lr: float) -> float | None:
+        """One step; returns the loss, or None if stopped halfway, before any weight moved."""
         started = time.monotonic()
         images = images.to(self._device, memory_format=self._format)
         loss = F.cross_entropy(self._module(images), labels.to(self._device))
+        value = float(loss.detach())
+        if self._should_stop():
+            return None
         loss.backward()
         self._optimizer.step(lr)
-        value = float(loss.detach())
         self._step += 1
         self._train_seconds += time.monotonic() - started
         return value
