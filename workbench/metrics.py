@@ -175,9 +175,12 @@ def score(
 
 
 def _count_by_class(outputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Images found and images present of each class; ``outputs`` is ``(batch, classes)``."""
+    """Images found and images present of each class; ``outputs`` is ``(batch, classes)``.
+
+    An image whose scores hold a NaN is not found: NaN counts as the highest score otherwise.
+    """
     classes = outputs.shape[1]
-    right = outputs.argmax(1) == labels
+    right = (outputs.argmax(1) == labels) & ~outputs.isnan().any(1)
     return torch.bincount(labels[right], minlength=classes), torch.bincount(
         labels, minlength=classes
     )

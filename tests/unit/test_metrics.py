@@ -69,6 +69,12 @@ def test_a_stop_ends_between_passes_with_what_is_there() -> None:
     assert [(progress.done, progress.total) for progress in seen] == [(10, 57), (20, 57)]
 
 
+def test_an_image_without_scores_is_not_found() -> None:
+    images = torch.full((4, 1, 2, 2), math.nan)
+    scored = score(Lookup(), Split("validation", images, torch.tensor([0, 0, 1, 2])))
+    assert (scored.correct, scored.recall) == (0, (0.0, 0.0, 0.0))
+
+
 def test_outputs_that_are_no_numbers_give_an_infinite_loss_that_survives_json() -> None:
     split = lookup_split()
     split.images[3] = math.nan
