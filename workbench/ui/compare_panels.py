@@ -155,6 +155,7 @@ def _baseline_title() -> str:
 def _start_baseline(current: ShelvedRun) -> None:
     """The same sparsities, weights chosen at random, the same repair and training."""
     training = current.run.training
+    run_shelf.choose(current.number)  # the baseline is not what one goes on with
     start_job(
         _BASELINE_JOB, _baseline_title(),
         session.job_request(

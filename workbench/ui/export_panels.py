@@ -29,16 +29,13 @@ def show_export() -> None:
     numbers = [*reversed(found), _DENSE]
     current = run_shelf.chosen()
 
-    def title(number: int) -> str:
-        if number == _DENSE:
-            return _("{model}, dense").format(model=session.model_ref().name)
-        return found[number].title
-
+    titles = {number: one.title for number, one in found.items()}
+    titles[_DENSE] = _("{model}, dense").format(model=session.model_ref().name)
     widget = f"export_{numbers}_{current.number if current else 0}"
     with st.container(horizontal=True, vertical_alignment="bottom"):
         number = st.selectbox(
             _("What to export"), numbers, index=numbers.index(current.number) if current else 0,
-            format_func=title, key=widget,
+            format_func=titles.__getitem__, key=widget,
         )  # fmt: skip
         st.button(
             _("Export and verify"), type="primary", icon=":material/verified:",
@@ -52,7 +49,7 @@ def show_export() -> None:
         return
     exported = _finished(number)
     if exported is not None:
-        _show_exported(exported, title(number))
+        _show_exported(exported, titles[number])
     else:
         _explain()
 
