@@ -1,11 +1,16 @@
 """What a plan will probably cost: its loss and accuracy, estimated from the sensitivity curves.
 
 The estimate adds up damage that was measured one group at a time. Each group's loss increase is
-interpolated between the measured levels without ever falling; the baseline's loss plus the sum of
-the increases is the predicted loss; a map from loss to accuracy, fitted to the same measured
-points, turns it into a predicted accuracy between chance and baseline. It is an estimate: cuts
-that help or hurt each other are not in it. Where curves are measured after repair it predicts the
-repaired model, and there it is good; measured without repair it is a rough guide.
+interpolated between the measured levels without ever falling; the baseline's loss plus the joint
+increase is the predicted loss; a map from loss to accuracy, fitted to the same measured points,
+turns it into a predicted accuracy between chance and baseline.
+
+The joint increase of several cuts is close to their sum in networks of a few groups, and more in
+deep ones, where damages reinforce each other: ``(sum of d ** (1 / p)) ** p`` over the increases
+``d``, with ``p = 1 + 0.125 ln(groups)``. Over 144 plans of six sample models, with and without
+repair, it was about 6 points of accuracy off on average, the plain sum about 9; both about 2 where
+more than 70 % is left. ``python -m tests.benchmarks.prediction_error`` measures it. It remains an
+estimate.
 """
 
 import math
@@ -14,6 +19,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 from typing import Protocol
+
+REINFORCEMENT = 0.125
 
 
 class Scored(Protocol):
@@ -110,6 +117,7 @@ class Predictor:
         curves: Loss increase by group.
         losses: Knots of the map from loss to accuracy, rising from the baseline's loss.
         accuracies: Accuracy at those knots, never rising.
+        exponent: How damages add up: 1 is their plain sum, more where they reinforce each other.
     """
 
     baseline_accuracy: float
@@ -118,6 +126,7 @@ class Predictor:
     curves: Mapping[str, LossCurve]
     losses: tuple[float, ...]
     accuracies: tuple[float, ...]
+    exponent: float = 1.0
 
     def predict(self, sparsities: Mapping[str, float]) -> Prediction:
         """Estimate the joint loss and accuracy of cutting several groups at once.
@@ -125,7 +134,7 @@ class Predictor:
         Args:
             sparsities: Fraction to prune by group; groups that are not named stay dense.
         """
-        loss = self.baseline_loss
+        roots = 0.0
         unmeasured, extrapolated = [], []
         for group, sparsity in sparsities.items():
             if sparsity <= 0:
@@ -134,9 +143,10 @@ class Predictor:
             if curve is None:
                 unmeasured.append(group)
                 continue
-            loss += curve.at(sparsity)
+            roots += curve.at(sparsity) ** (1 / self.exponent)
             if sparsity > curve.levels[-1]:
                 extrapolated.append(group)
+        loss = self.baseline_loss + roots**self.exponent
         return Prediction(self.accuracy_at(loss), loss, tuple(unmeasured), tuple(extrapolated))
 
     def accuracy_at(self, loss: float) -> float:
@@ -163,6 +173,7 @@ class Predictor:
                 }
                 for group, curve in self.curves.items()
             },
+            "exponent": self.exponent,
             "losses": list(self.losses),
             "accuracies": list(self.accuracies),
         }
@@ -188,7 +199,8 @@ def fit_predictor(baseline: Scored, points: Iterable[MeasuredPoint], *, chance: 
         for group, own in groupby(measured, key=lambda p: p.group)
     }
     losses, accuracies = _fit_accuracy(baseline, [(p.loss, p.accuracy) for p in measured], chance)
-    return Predictor(baseline.accuracy, baseline.loss, chance, curves, losses, accuracies)
+    exponent = 1 + REINFORCEMENT * math.log(max(1, len(curves)))
+    return Predictor(baseline.accuracy, baseline.loss, chance, curves, losses, accuracies, exponent)
 
 
 def fit_loss_curve(points: Sequence[tuple[float, float]]) -> LossCurve:

@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -57,13 +57,21 @@ def test_a_single_measured_cut_predicts_its_own_measurement(point):
     assert prediction.accuracy == pytest.approx(point.accuracy, abs=1e-12)
 
 
-def test_loss_increases_of_joint_cuts_add_up():
+def test_joint_cuts_reinforce_each_other_as_the_formula_says():
     predictor = fit_predictor(BASELINE, POINTS, chance=CHANCE)
     joint = predictor.predict({"a": 0.9, "b": 0.9})
-    assert joint.loss == pytest.approx(0.3 + 1.0 + 0.4, abs=1e-12)
+    p = 1 + 0.125 * math.log(2)
+    loss = 0.3 + (1.0 ** (1 / p) + 0.4 ** (1 / p)) ** p
+    assert joint.loss == pytest.approx(loss, abs=1e-12)
+    assert joint.loss > 0.3 + 1.0 + 0.4
     # Between the last measured loss, 1.3, and that of guessing, ln 10, the accuracy falls straight.
-    share = (1.7 - 1.3) / (math.log(10) - 1.3)
+    share = (loss - 1.3) / (math.log(10) - 1.3)
     assert joint.accuracy == pytest.approx(0.6 + share * (CHANCE - 0.6), abs=1e-12)
+
+
+def test_an_exponent_of_one_is_the_plain_sum():
+    predictor = replace(fit_predictor(BASELINE, POINTS, chance=CHANCE), exponent=1.0)
+    assert predictor.predict({"a": 0.9, "b": 0.9}).loss == pytest.approx(1.7, abs=1e-12)
 
 
 def test_cuts_without_a_curve_or_beyond_it_are_named_and_not_invented():

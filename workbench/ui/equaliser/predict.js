@@ -96,7 +96,8 @@ function accuracyAt(prediction, loss) {
 function predict(data, values) {
   const prediction = data.prediction;
   if (!prediction) return null;
-  let loss = prediction.baseline_loss;
+  const { exponent } = prediction;
+  let roots = 0;
   let unmeasured = 0;
   let extrapolated = 0;
   values.forEach((value, i) => {
@@ -106,8 +107,9 @@ function predict(data, values) {
       unmeasured += 1;
       return;
     }
-    loss += lossIncrease(curve, value);
+    roots += lossIncrease(curve, value) ** (1 / exponent);
     if (value > curve.levels[curve.levels.length - 1]) extrapolated += 1;
   });
+  const loss = prediction.baseline_loss + roots ** exponent;
   return { loss, accuracy: accuracyAt(prediction, loss), unmeasured, extrapolated };
 }
