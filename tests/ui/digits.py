@@ -10,7 +10,7 @@ from workbench.finetune_settings import FineTuneSettings
 from workbench.loading import load_data, load_model
 from workbench.model import Model
 from workbench.plan import PruningPlan
-from workbench.store import DataRef, ModelRef
+from workbench.store import DataRef, ModelRef, Store
 from workbench.tasks import TASKS
 from workbench.ui import bench
 
@@ -37,9 +37,14 @@ def data() -> Data:
     return load_data(DATA)
 
 
-def workspace(plan: Mapping[str, float] | PruningPlan | None = None) -> str:
-    """A workspace with the model and its data on the bench, and perhaps a plan."""
-    store = bench.store()
+def workspace(
+    plan: Mapping[str, float] | PruningPlan | None = None, store: Store | None = None
+) -> str:
+    """A workspace with the model and its data on the bench, and perhaps a plan.
+
+    Made in this process's store unless another is given.
+    """
+    store = store or bench.store()
     workspace_id = store.create_workspace()
     store.save_model_ref(workspace_id, MODEL_REF)
     store.save_data_ref(workspace_id, DATA_REF)
@@ -59,18 +64,27 @@ def uniform(sparsity: float, criterion: str = "l1", seed: int = 0) -> PruningPla
     return allocate(model(), "uniform", sparsity=sparsity, criterion=criterion, seed=seed)
 
 
-def add_run(workspace_id: str, plan: PruningPlan | None = None, epochs: int = 0, **more) -> int:
+def add_run(
+    workspace_id: str,
+    plan: PruningPlan | None = None,
+    epochs: int = 0,
+    store: Store | None = None,
+    **more,
+) -> int:
     """Prune, perhaps train, measure and keep; returns the run's number."""
     training = FineTuneSettings(epochs=epochs).to_dict() if epochs else None
     asked = arguments(
         plan=(plan or uniform(0.8)).to_dict(), repair="none", finetune=training, **more
     )
-    return do("experiment", workspace_id, asked)["run"]
+    return do("experiment", workspace_id, asked, store)["run"]
 
 
-def do(kind: str, workspace_id: str, asked: Mapping[str, object]) -> Mapping:
+def do(
+    kind: str, workspace_id: str, asked: Mapping[str, object], store: Store | None = None
+) -> Mapping:
     """Do here and now what a worker would do."""
-    return TASKS[kind](bench.store(), workspace_id, asked, lambda progress: None, lambda: False)
+    store = store or bench.store()
+    return TASKS[kind](store, workspace_id, asked, lambda progress: None, lambda: False)
 
 
 def button(app, label: str):
