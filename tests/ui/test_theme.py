@@ -65,13 +65,14 @@ def test_every_ramp_grows_more_opaque():
         assert opacities[-1] == 1
 
 
-def test_without_a_translation_the_english_text_stands():
-    i18n.use_language("xx")
-    try:
-        assert _("Layers") == "Layers"
-        assert ngettext("{n} layer", "{n} layers", 2) == "{n} layers"
-    finally:
-        i18n.use_language("en")
+def test_without_a_translation_the_english_text_stands(monkeypatch):
+    monkeypatch.setattr(i18n, "language", lambda: "xx_YY")
+    assert _("Layers") == "Layers"
+    assert ngettext("{n} layer", "{n} layers", 2) == "{n} layers"
+
+
+def test_without_a_browser_the_language_is_english():
+    assert i18n.language() == "en"
 
 
 def test_a_translation_is_a_file(tmp_path, monkeypatch):
@@ -82,12 +83,11 @@ def test_a_translation_is_a_file(tmp_path, monkeypatch):
     )
     monkeypatch.setattr(i18n, "LOCALE_FOLDER", tmp_path)
     i18n.catalogue.cache_clear()
-    i18n.use_language("zz")
+    monkeypatch.setattr(i18n, "language", lambda: "zz_ZZ")
     try:
         assert _("Layers") == "Schichten"
         assert _("Model") == "Model"
     finally:
-        i18n.use_language("en")
         i18n.catalogue.cache_clear()
 
 

@@ -4,13 +4,13 @@
 """
 
 import gettext
-from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
 
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
 LOCALE_FOLDER = Path(__file__).resolve().parent / "locale"
 DOMAIN = "workbench"
-_language: ContextVar[str] = ContextVar("language", default="en")
 
 
 @cache
@@ -19,16 +19,18 @@ def catalogue(language: str) -> gettext.NullTranslations:
     return gettext.translation(DOMAIN, LOCALE_FOLDER, [language], fallback=True)
 
 
-def use_language(language: str) -> None:
-    """Show everything from here on in a language such as ``en`` or ``zh``."""
-    _language.set(language)
+def language() -> str:
+    """The language of the browser that the script runs for, such as ``en_US`` or ``zh_CN``."""
+    context = get_script_run_ctx(suppress_warning=True)
+    info = context.context_info if context else None
+    return (info.locale if info else "").replace("-", "_") or "en"
 
 
 def _(message: str) -> str:
     """Translate one message."""
-    return catalogue(_language.get()).gettext(message)
+    return catalogue(language()).gettext(message)
 
 
 def ngettext(singular: str, plural: str, count: int) -> str:
     """Translate a message whose form depends on a count."""
-    return catalogue(_language.get()).ngettext(singular, plural, count)
+    return catalogue(language()).ngettext(singular, plural, count)
