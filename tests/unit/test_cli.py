@@ -498,3 +498,12 @@ def test_a_closed_pipe_is_no_fault(monkeypatch, tmp_path, capsys):
         monkeypatch.setattr(sys, "stdout", Closed())
         assert main(["inspect", SAMPLE]) == 0
     assert capsys.readouterr().err == ""
+
+
+def test_a_plan_made_for_another_model_is_told(tmp_path, capsys):
+    plan = tmp_path / "plan.yaml"
+    plan.write_text("model: deadbeefdeadbeef\nsparsities:\n  hidden.0: 0.5\n")
+    assert (
+        main(["prune", "digits-mlp", "--plan", str(plan), "--json", str(tmp_path / "a.json")]) == 0
+    )
+    assert "made for a model with digest deadbeefdeadbeef" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """The verb ``prune``."""
 
+import sys
 from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import replace
@@ -85,6 +86,11 @@ def _plan(arguments: Namespace, model: Model, inspection: Inspection) -> Pruning
     if arguments.method:
         return make_plan(arguments, model, inspection)
     plan = read_plan(Path(arguments.plan))
+    if plan.model and plan.model != model.digest:
+        sys.stderr.write(
+            f"The plan was made for a model with digest {plan.model}; {model.name} has "
+            f"{model.digest}. It is used all the same.\n"
+        )
     changes = {
         key: getattr(arguments, key)
         for key in ("criterion", "seed")

@@ -181,7 +181,14 @@ def _show_chosen() -> None:
                 on_click=callback(partial(_take_plan, current)),
                 help=_("Puts the plan of this run on the plan page; the plan there is replaced."),
             )  # fmt: skip
+            renaming = st.popover(_("Rename"), icon=":material/edit:")
             deletion = st.popover(_("Delete"), icon=":material/delete:")
+        with renaming:
+            widget = f"name_{current.number}_{current.name}"
+            st.text_input(
+                _("Name of the run"), current.name, max_chars=60, key=widget,
+                on_change=callback(partial(_rename, current, widget)),
+            )  # fmt: skip
         with deletion:
             st.write(
                 _("Delete {run}, its weights and its exported files for good?").format(
@@ -243,6 +250,10 @@ def _describe(current: ShelvedRun) -> str:
 def _take_plan(current: ShelvedRun) -> None:
     plan_panels.put_plan(current.run.plan)
     st.session_state["plan_taken"] = current.name
+
+
+def _rename(current: ShelvedRun, widget: str) -> None:
+    bench.store().rename_run(session.workspace_id(), current.number, st.session_state[widget])
 
 
 def _delete(current: ShelvedRun) -> None:
