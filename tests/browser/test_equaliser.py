@@ -448,6 +448,18 @@ def test_the_damage_scale_reads_in_greyscale(open_board, color_scheme):
     assert abs(lightness[0] - lightness[-1]) > 0.4
 
 
+def test_the_scale_ends_at_the_worst_measured_loss_of_a_layer_that_can_move(open_board):
+    found = curves(Inspection(layers(22, norms=False)), every=1)
+    worst = max(
+        found.baseline.accuracy - point.accuracy for point in found.points if point.group != LAST
+    )
+    page = open_board("n=22")
+    ticks = page.locator(".scale-ticks span").all_inner_texts()
+    assert ticks[0] == "0"
+    assert ticks[-1].removesuffix("+") == f"{100 * worst:.0f}"
+    assert [float(tick) for tick in ticks[:-1]] == sorted(float(tick) for tick in ticks[:-1])
+
+
 def test_forced_colours_keep_the_columns_visible(open_board):
     page = open_board("n=12", forced_colors="active", reduced_motion="reduce")
     column_border = column(page, PLAIN).evaluate("one => getComputedStyle(one).borderTopWidth")

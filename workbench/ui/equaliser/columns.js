@@ -64,7 +64,7 @@ function buildColumn(state, column, i) {
   }, shade, thumb);
   slider.dataset.index = i;
   if (column.points.length) {
-    slider.style.setProperty("--heat", damageGradient(column.points, data.prediction, damageSpan(data.prediction)));
+    slider.style.setProperty("--heat", damageGradient(column.points, data.prediction, damageSpan(data)));
   } else if (column.prunable) {
     slider.classList.add("unmeasured");
   }

@@ -79,10 +79,9 @@ function costAlone(data, text, points, value) {
 
 /** Map sparsity and accuracy to the curve's pixels; all layers share the axes. */
 function curveScales(data) {
-  const accuracies = data.columns.flatMap((column) => column.points.map((point) => point[2]));
-  const low = Math.max(0, Math.min(data.prediction.chance, ...accuracies));
-  const high = Math.min(1, Math.max(data.prediction.baseline_accuracy, ...data.columns.flatMap(
-    (column) => column.points.map((point) => point[3]))));
+  const points = freePoints(data);
+  const low = Math.max(0, Math.min(...points.map(([, , from]) => from)));
+  const high = Math.min(1, Math.max(data.prediction.baseline_accuracy, ...points.map(([, , , to]) => to)));
   const x = (s) => CURVE.left + s * (CURVE.width - CURVE.left - CURVE.right);
   const drawn = CURVE.height - CURVE.top - CURVE.bottom;
   const y = (a) => CURVE.top + (1 - (clamp(a, low, high) - low) / (high - low || 1)) * drawn;

@@ -2,15 +2,23 @@
 // one point and five points differ more to a person than seventy and seventy-five.
 
 const DAMAGE_UNIT = 0.02; // two percentage points: below them the scale is nearly linear
-const DAMAGE_TICKS = [0, 0.01, 0.05, 0.2];
-const CROWDED = 0.7; // ticks above this share of the scale would touch its end
+const DAMAGE_TICKS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.4];
+const TICK_GAP = 0.13; // as a share of the scale, so that numbers do not touch
 const LEAST_SPAN = 0.05;
 const GRADIENT_STEP = 0.025;
 const SCALE_COLOURS = 4; // --damage-0 ... --damage-3 in the style sheet
 
-/** The greatest loss of accuracy that the scale shows: from the baseline down to guessing. */
-function damageSpan(prediction) {
-  return prediction ? Math.max(LEAST_SPAN, prediction.baseline_accuracy - prediction.chance) : 1;
+/** Points of the columns that the hand may move, or of all where none of those is measured. */
+function freePoints(data) {
+  const pointsOf = (columns) => columns.flatMap((column) => column.points);
+  const free = pointsOf(data.columns.filter((column) => !column.reason));
+  return free.length ? free : pointsOf(data.columns);
+}
+
+/** The loss of accuracy at the end of the scale: the greatest measured on a column that can move. */
+function damageSpan(data) {
+  const damages = freePoints(data).map(([, accuracy]) => data.prediction.baseline_accuracy - accuracy);
+  return Math.max(LEAST_SPAN, ...damages);
 }
 
 /** Place of a loss of accuracy on the scale, 0 to 1. */
@@ -50,18 +58,36 @@ function damageGradient(points, prediction, span) {
   return `linear-gradient(to top, ${colours.join(", ")}, transparent ${(100 * last).toFixed(1)}%)`;
 }
 
+/** Whether a locked column was measured to lose more than the scale shows. */
+function isExceeded(data, span) {
+  const { baseline_accuracy: baseline } = data.prediction;
+  return data.columns.some((column) => column.points.some(([, accuracy]) => baseline - accuracy > span));
+}
+
+/** Round losses that stand far enough apart on the scale, and its end. */
+function scaleTicks(span) {
+  const ticks = [0];
+  for (const tick of DAMAGE_TICKS) {
+    const place = damagePlace(tick, span);
+    const before = damagePlace(ticks[ticks.length - 1], span);
+    if (place - before >= TICK_GAP && 1 - place >= TICK_GAP) ticks.push(tick);
+  }
+  return [...ticks, span];
+}
+
 /** The legend: the scale as a bar with numbers, the two hatches, and what is not drawn. */
 function buildLegend(state) {
   const { data, text } = state;
   const parts = [];
   if (data.prediction) {
-    const span = damageSpan(data.prediction);
+    const span = damageSpan(data);
     const bar = element("div", "scale-bar");
     const stops = Array.from({ length: SCALE_COLOURS }, (_, k) => `var(--damage-${k})`);
     bar.style.background = `linear-gradient(to right in oklab, ${stops.join(", ")})`;
     const ticks = element("div", "scale-ticks");
-    for (const damage of [...DAMAGE_TICKS.filter((tick) => damagePlace(tick, span) < CROWDED), span]) {
-      const tick = element("span", "", {}, (100 * damage).toFixed(0));
+    for (const damage of scaleTicks(span)) {
+      const more = damage === span && isExceeded(data, span) ? "+" : "";
+      const tick = element("span", "", {}, (100 * damage).toFixed(0) + more);
       tick.style.left = `${100 * damagePlace(damage, span)}%`;
       ticks.append(tick);
     }
