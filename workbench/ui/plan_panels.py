@@ -120,9 +120,11 @@ def _edit() -> None:
     plan = session.plan()
     edit = pending_edit(board, plan.sparsities, key=_EDITOR, revision=session.plan_revision())
     if edit is not None:
-        session.set_plan(plan.with_sparsities(edit.sparsities))
+        changed = plan.with_sparsities(edit.sparsities)
+        _note_shown(plan, changed)
+        session.set_plan(changed)
         plan = session.plan()
-    _note_shown()
+    _note_shown(plan)
     equaliser(
         board,
         plan.sparsities,
@@ -145,20 +147,26 @@ def _follow_other_tabs() -> None:
     session.refresh()
     if session.model_ref() != before:
         st.rerun()
-    model, shown = st.session_state.get(_SHOWN, (None, {}))
-    if model == before and shown != dict(session.plan().sparsities):
+    model, own = st.session_state.get(_SHOWN, (None, ()))
+    if model == before and dict(session.plan().sparsities) not in own:
         _replace(session.plan())
 
 
 def _replace(plan: PruningPlan) -> None:
     """Put another plan on the bench; the columns follow."""
+    _note_shown(session.plan(), plan)
     session.replace_plan(plan)
-    _note_shown()
+    _note_shown(plan)
 
 
-def _note_shown() -> None:
-    """Remember what this browser session shows, to notice what another one changes."""
-    st.session_state[_SHOWN] = (session.model_ref(), dict(session.plan().sparsities))
+def _note_shown(*plans: PruningPlan) -> None:
+    """Remember what this browser session made of the plan, to notice what another one makes of it.
+
+    The next click may end a run of the script anywhere, so before a plan is kept the one that it
+    follows counts as well.
+    """
+    own = [dict(plan.sparsities) for plan in plans]
+    st.session_state[_SHOWN] = (session.model_ref(), own)
 
 
 def _board() -> Board:
