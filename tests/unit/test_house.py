@@ -25,12 +25,13 @@ ROWS = (
         "sensitivity", "store", "tasks",
     },
     {
-        "accounting", "allocation", "criteria", "curves", "distributions", "latency", "metrics",
-        "pareto", "prediction", "prune", "repair",
+        "accounting", "allocation", "criteria", "curves", "distributions", "encodings", "latency",
+        "metrics", "pareto", "patterns", "prediction", "prune", "reconstruct", "repair", "staircase",
     },
     {
-        "architectures", "augment", "data", "data_checks", "device", "finetune_settings", "layers",
-        "loading", "macs", "model", "plan", "plan_file", "weight_scan",
+        "architectures", "augment", "coupling", "data", "data_checks", "device",
+        "finetune_settings", "granularity", "groups", "layers", "loading", "macs", "model", "plan",
+        "plan_file", "thin", "weight_scan",
     },
     {"errors", "names", "progress"},
 )  # fmt: skip

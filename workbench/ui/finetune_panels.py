@@ -206,7 +206,11 @@ def _takeaway(run: Run) -> str:
 def show_finetune() -> None:
     """Settings, the button, and live curves."""
     current = run_shelf.chosen()
+    job = job_of_bench(FINETUNE)
+    running = job is not None and job.active and concerns_bench(job)
     if current is None:
+        if job is not None and job.active:  # the run it began with was deleted meanwhile
+            show_job(FINETUNE, draw=_draw_training if running else None)
         return
     st.subheader(_("3. Fine-tune"), anchor=False)
     st.write(
@@ -224,8 +228,6 @@ def show_finetune() -> None:
         with guard():
             _finetune(current, _settings(values))
             st.rerun()
-    job = job_of_bench(FINETUNE)
-    running = job is not None and job.active and concerns_bench(job)
     if job is not None:
         show_job(FINETUNE, draw=_draw_training if running else None)
     if not running:
@@ -314,7 +316,7 @@ def _draw_training(job: JobView) -> None:
     """Live curves of loss and accuracy."""
     points = [values for values in job.series if "epoch" in values]
     if not points:
-        if job.active:
+        if job.state == "running":
             st.skeleton(height=280)
         return
     started: Any = job.request.get("run")

@@ -70,7 +70,7 @@ def _draw_growing(job: JobView) -> None:
     curves = curves_of_job(job)
     if curves is not None and curves.points:
         _draw(curves)
-    else:
+    elif job.state == "running":
         st.skeleton(height=440)
 
 
