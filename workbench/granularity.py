@@ -11,7 +11,7 @@ MAX_BLOCK = 256
 EXAMPLES = ("weight", "nm:2:4", "block:4x4", "kernel", "channel")
 """One name of each kind, in the order in which pages offer them."""
 _NM = re.compile(r"nm:(\d{1,4}):(\d{1,4})\Z")
-_BLOCK = re.compile(r"block:(\d{1,4})x(\d{1,4})\Z")
+_BLOCK = re.compile(r"block:(\d{1,4})x(\d{1,4})(:kernel)?\Z")
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,8 @@ class Granularity:
         m: See ``n``.
         rows: Outputs that a block spans; 0 for other kinds.
         columns: Inputs that a block spans; 0 for other kinds.
+        inside_kernels: Whether rows and columns of a block are those of each kernel instead, as
+            in ``block:2x2:kernel``.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Granularity:
     m: int = 0
     rows: int = 0
     columns: int = 0
+    inside_kernels: bool = False
 
     @property
     def structured(self) -> bool:
@@ -40,12 +43,18 @@ class Granularity:
         return self.kind == "channel"
 
     @property
+    def unit(self) -> str:
+        """What is kept or pruned as one."""
+        return "N:M group" if self.kind == "nm" else self.kind
+
+    @property
     def title(self) -> str:
         """What a page shows."""
         return {
             "weight": "Single weights",
             "nm": f"{self.n}:{self.m} ({self.n} of every {self.m} inputs kept)",
-            "block": f"Blocks of {self.rows} x {self.columns}",
+            "block": f"Blocks of {self.rows} x {self.columns}"
+            + (" inside kernels" if self.inside_kernels else ""),
             "kernel": "Whole kernels",
             "channel": "Channels, neurons and heads",
         }[self.kind]
@@ -68,6 +77,8 @@ class Granularity:
 
 def parse_granularity(text: object) -> Granularity:
     """Read a granularity such as ``weight``, ``nm:2:4``, ``block:4x4``, ``kernel``, ``channel``.
+
+    Blocks are outputs by inputs, or places of each kernel as in ``block:2x2:kernel``.
 
     Raises:
         PlanError: If there is none of that name, or its numbers are out of range.
@@ -92,5 +103,6 @@ def parse_granularity(text: object) -> Granularity:
                 f"Choose 1 to {MAX_BLOCK} rows and columns, at least 2 weights in all, "
                 "such as block:4x4.",
             )
-        return Granularity(text, "block", rows=rows, columns=columns)
+        inside = match[3] is not None
+        return Granularity(text, "block", rows=rows, columns=columns, inside_kernels=inside)
     raise PlanError(f"There is no granularity {text!r}.", suggest(text, EXAMPLES))

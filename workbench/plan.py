@@ -147,8 +147,11 @@ def check_sparsity(name: str, value: object) -> float:
 
 
 def num_pruned(sparsity: float, count: int) -> int:
-    """How many of ``count`` weights a sparsity prunes: the nearest whole number, halves up."""
-    return min(count, math.floor(sparsity * count + 0.5))
+    """How many of ``count`` units a sparsity prunes: the nearest whole number, halves up.
+
+    Never all of them: a layer whose last weight is gone passes nothing on.
+    """
+    return max(0, min(count - 1, math.floor(sparsity * count + 0.5)))
 
 
 def digest_of_json(value: object) -> str:

@@ -1,6 +1,6 @@
 """Pruning: from a plan to masks, and from masks to a model with zeros."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +10,7 @@ from workbench.criteria import get_criterion, score_layer
 from workbench.errors import PlanError
 from workbench.layers import Inspection, inspect
 from workbench.model import Model
+from workbench.patterns import lowest_pruned
 from workbench.plan import PruningPlan, num_pruned
 
 Masks = Mapping[str, Tensor]
@@ -73,40 +74,6 @@ def build_masks(
         else:
             masks[key] = lowest_pruned(score_layer(criterion, weight, plan.seed, name), count)
     return masks
-
-
-def lowest_pruned(scores: Tensor, count: int) -> Tensor:
-    """Mask that drops the ``count`` lowest scores, the first in position among equals.
-
-    Linear in the number of scores; exact however many of them are equal.
-
-    Args:
-        scores: Any shape, finite or infinite but not NaN.
-        count: How many to drop, 0 <= count <= scores.numel().
-
-    Returns:
-        Boolean mask of the shape of ``scores`` with exactly ``count`` False entries.
-    """
-    flat = scores.reshape(-1)
-    if count == 0:
-        return torch.ones_like(scores, dtype=torch.bool)
-    threshold = flat.kthvalue(count).values
-    mask = flat >= threshold
-    num_below = len(flat) - int(mask.sum())
-    tied = (flat == threshold).nonzero().view(-1)
-    mask[tied[: count - num_below]] = False
-    return mask.view(scores.shape)
-
-
-def split_counts(scores: Sequence[Tensor], count: int) -> list[int]:
-    """How many of the ``count`` lowest scores of a pool fall to each of its tensors.
-
-    Equal scores go in the order of the tensors, then by position, so that dropping that many of
-    each tensor's own lowest scores drops the same entries.
-    """
-    mask = lowest_pruned(torch.cat([tensor.reshape(-1) for tensor in scores]), count)
-    parts = torch.split(mask, [tensor.numel() for tensor in scores])
-    return [part.numel() - int(part.sum()) for part in parts]
 
 
 @torch.no_grad()

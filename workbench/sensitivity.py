@@ -25,9 +25,9 @@ from workbench.layers import LayerInfo, inspect
 from workbench.loading.samples import sample_folder
 from workbench.metrics import score
 from workbench.model import Model, check_fit
+from workbench.patterns import lowest_pruned
 from workbench.plan import digest_of_json, num_pruned
 from workbench.progress import Progress, Report, ShouldStop, ignore, never
-from workbench.prune import lowest_pruned
 from workbench.repair import get_repair, reestimate_batch_norm_
 
 __all__ = [

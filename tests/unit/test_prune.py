@@ -9,14 +9,13 @@ from tests.unit.small import small_model
 from workbench.errors import PlanError
 from workbench.layers import inspect
 from workbench.model import Model
+from workbench.patterns import lowest_pruned, split_counts
 from workbench.plan import PruningPlan, num_pruned
 from workbench.prune import (
     apply_masks_,
     build_masks,
-    lowest_pruned,
     prune,
     restore_pruned,
-    split_counts,
 )
 
 

@@ -4,8 +4,8 @@ import torch
 
 from workbench.allocation.pool import Pool
 from workbench.errors import SparsityError
+from workbench.patterns import lowest_pruned, split_counts
 from workbench.plan import num_pruned
-from workbench.prune import lowest_pruned, split_counts
 
 
 class GlobalRanking:

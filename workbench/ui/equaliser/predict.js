@@ -5,9 +5,9 @@ const BYTES_PER_PARAM = 4;
 
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 
-/** Weights that a sparsity prunes out of `count`: the nearest whole number, halves up. */
+/** Weights that a sparsity prunes out of `count`: the nearest whole number, halves up, never all. */
 function numPruned(sparsity, count) {
-  return Math.min(count, Math.floor(sparsity * count + 0.5));
+  return Math.max(0, Math.min(count - 1, Math.floor(sparsity * count + 0.5)));
 }
 
 /** Stored bytes of a tensor: dense, or its non-zero values and one bit for every place. */
