@@ -1,20 +1,26 @@
 """From named tensors to a network: which family, with which arguments, and whether all fits."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from workbench.architectures import ARCHITECTURES, Architecture
 from workbench.errors import LoadError
+from workbench.loading.skeleton import (
+    Images,
+    build_empty,
+    check_depth,
+    narrowed,
+    recorded_arguments,
+    widened,
+)
 from workbench.loading.wording import by, counted, listed, shown
 from workbench.names import suggest
 
 _CLOSE = 0.5
 _UNTOLD = ("heads", "input_shape", "image_size")
-_MOST_BLOCKS = 1_000
+_HEAD = 16
 
 
 @dataclass(frozen=True)
@@ -64,14 +70,62 @@ def find_family(
             suggest(architecture, ARCHITECTURES),
         )
     family = ARCHITECTURES[architecture]
-    arguments = _arguments(name, tensors, family, record, input_shape)
-    notes += _check_heads(name, arguments, record)
-    skeleton = _skeleton(name, family, arguments)
-    fitted = Fitted(family, arguments, skeleton)
-    _check_names(name, tensors, fitted)
-    _check_shapes(name, tensors, fitted, input_shape)
-    _check_channels(name, arguments, input_shape)
-    return fitted, notes
+    _check_ranks(name, tensors, family)
+    fitted = _as_recorded(tensors, family, record, input_shape)
+    if fitted is None:
+        arguments = _arguments(name, tensors, family, record, input_shape)
+        fitted = Fitted(family, arguments, _skeleton(name, family, arguments))
+        heads = _check_heads(name, arguments, record)
+        _check_names(name, tensors, fitted)
+        if wider := _widened(tensors, fitted, record, input_shape):
+            fitted, heads = wider, _check_heads(name, wider.arguments, record)
+        _check_shapes(name, tensors, fitted, input_shape)
+        notes += heads
+    _check_channels(name, fitted.arguments, input_shape)
+    return fitted, notes + _removed(fitted)
+
+
+def _as_recorded(
+    tensors: Mapping[str, Tensor], family: Architecture, record: Mapping[str, object],
+    input_shape: Images,
+) -> Fitted | None:  # fmt: skip
+    """The network that the file's record tells of, narrowed where channels were removed."""
+    arguments = recorded_arguments(record, len(tensors))
+    if arguments is None or record.get("architecture") != family.name:
+        return None
+    arguments = _with_images(arguments, input_shape)
+    skeleton = narrowed(family, arguments, tensors, input_shape)
+    return Fitted(family, arguments, skeleton) if skeleton else None
+
+
+def _widened(
+    tensors: Mapping[str, Tensor], fitted: Fitted, record: Mapping[str, object],
+    input_shape: Images,
+) -> Fitted | None:  # fmt: skip
+    """The network that channels were removed from, where inferred arguments do not say it all."""
+    if all(tensors[key].shape == value.shape for key, value in fitted.expected.items()
+           if key in tensors):  # fmt: skip
+        return None
+    family = fitted.family
+    arguments = widened(family, fitted.arguments, tensors)
+    if arguments is None:
+        return None
+    if "heads" in arguments and not record:
+        width = int(str(arguments["width"]))
+        arguments |= {"width": width + -width % _HEAD, "heads": -(-width // _HEAD)}
+    skeleton = narrowed(family, arguments, tensors, input_shape)
+    return Fitted(family, arguments, skeleton) if skeleton else None
+
+
+def _removed(fitted: Fitted) -> list[str]:
+    """Note how much of the network is left where channels were removed from it."""
+    before, now = (
+        sum(p.numel() for p in module.parameters())
+        for module in (build_empty(fitted.family, fitted.arguments), fitted.skeleton)
+    )
+    if before == now:
+        return []
+    return [f"Channels were removed from it: {now:,} of {before:,} parameters are left."]
 
 
 def _guess(name: str, tensors: Mapping[str, Tensor]) -> str:
@@ -97,30 +151,10 @@ def _overlap(tensors: Mapping[str, Tensor], family: Architecture) -> float:
 def _expected_names(tensors: Mapping[str, Tensor], family: Architecture) -> set[str]:
     try:
         arguments = family.infer(tensors)
-        _check_depth(arguments)
-        return set(_build(family, arguments).state_dict())
+        check_depth(arguments)
+        return set(build_empty(family, arguments).state_dict())
     except Exception:
-        return set(_build(family, {}).state_dict())
-
-
-class _NoInitialisation(TorchFunctionMode):
-    """Leaves out random initialisation, which a network without data has no use for."""
-
-    def __torch_function__(
-        self, func: Callable[..., object], types: object, args: tuple[object, ...] = (),
-        kwargs: Mapping[str, object] | None = None,
-    ) -> object:  # fmt: skip
-        """Return the tensor that a random initialiser was to fill; run everything else."""
-        named = dict(kwargs or {})
-        if func.__name__ in ("normal_", "uniform_", "kaiming_uniform_", "xavier_uniform_"):
-            return named["tensor"] if "tensor" in named else args[0]
-        return func(*args, **named)
-
-
-def _build(family: Architecture, arguments: Mapping[str, object]) -> nn.Module:
-    """The family's network without data: shapes only, however large they claim to be."""
-    with torch.device("meta"), _NoInitialisation():
-        return family.build(**arguments)
+        return set(build_empty(family, {}).state_dict())
 
 
 def _arguments(
@@ -128,10 +162,9 @@ def _arguments(
     record: Mapping[str, object], input_shape: tuple[int, int, int] | None,
 ) -> dict[str, object]:  # fmt: skip
     """Infer the arguments, and take from record and caller what weights do not tell."""
-    _check_ranks(name, tensors, family)
     try:
         arguments = family.infer(tensors)
-        _check_depth(arguments)
+        check_depth(arguments)
     except KeyError as fault:
         missing = str(fault.args[0])
         raise LoadError(
@@ -150,10 +183,15 @@ def _arguments(
             for key in _UNTOLD
             if key in arguments and _alike(recorded.get(key), arguments[key])
         }
-    if input_shape is not None:
-        given = {"input_shape": list(input_shape), "image_size": input_shape[1]}
-        arguments |= {key: value for key, value in given.items() if key in arguments}
-    return arguments
+    return _with_images(arguments, input_shape)
+
+
+def _with_images(arguments: dict[str, object], input_shape: Images) -> dict[str, object]:
+    """The arguments for images of the shape that the caller knows."""
+    if input_shape is None:
+        return arguments
+    given = {"input_shape": list(input_shape), "image_size": input_shape[1]}
+    return arguments | {key: value for key, value in given.items() if key in arguments}
 
 
 def _alike(recorded: object, inferred: object) -> bool:
@@ -165,7 +203,7 @@ def _alike(recorded: object, inferred: object) -> bool:
 
 def _skeleton(name: str, family: Architecture, arguments: Mapping[str, object]) -> nn.Module:
     try:
-        return _build(family, arguments)
+        return build_empty(family, arguments)
     except Exception:
         raise LoadError(
             f"The tensors of {name} do not add up to a network of {_titled(family)}.",
@@ -195,22 +233,13 @@ def _check_heads(
     return [f"Assumed {heads} attention heads, which weights do not tell."]
 
 
-def _check_depth(arguments: Mapping[str, object]) -> None:
-    """Refuse numbers of blocks that only a forged tensor name can ask for."""
-    counts = [arguments.get(key, 0) for key in ("depth", "layers")]
-    blocks = arguments.get("blocks", ())
-    counts += list(blocks) if isinstance(blocks, list | tuple) else []
-    if sum(count for count in counts if isinstance(count, int)) > _MOST_BLOCKS:
-        raise ValueError("too many blocks")
-
-
 def _check_ranks(name: str, tensors: Mapping[str, Tensor], family: Architecture) -> None:
     """Refuse empty tensors, and tensors with another number of axes than the family's.
 
     Raises:
         LoadError: Naming the first such tensor.
     """
-    expected = _build(family, {}).state_dict()
+    expected = build_empty(family, {}).state_dict()
     for key, tensor in tensors.items():
         shape = tuple(tensor.shape)
         if 0 in shape:
