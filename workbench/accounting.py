@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from workbench.plan import PruningPlan, num_pruned
+from workbench.plan import PruningPlan
 
 if TYPE_CHECKING:
+    from workbench.groups import Groups
     from workbench.layers import Inspection
 
 BYTES_PER_PARAM = 4
@@ -19,9 +20,10 @@ class PlanSize:
     """Size of a model under a plan, beside the dense model's.
 
     Attributes:
-        num_params: All parameters, pruned ones included; buffers are not counted.
+        num_params: Parameters of the dense model; buffers are not counted.
         num_nonzero: Parameters the plan keeps.
-        macs: Theoretical multiply-accumulates for one input: each layer's by its density.
+        macs: Multiply-accumulates for one input. Theoretical where weights are zero: each layer's
+            by its density; those of the smaller network where channels are removed.
         bytes: Stored size (see ``tensor_bytes``).
         dense_macs: MACs of the dense model.
         dense_bytes: Stored size of the dense model.
@@ -58,19 +60,42 @@ class PlanSize:
         }
 
 
-def size_of_plan(inspection: Inspection, plan: PruningPlan) -> PlanSize:
+def size_of_plan(groups: Groups, plan: PruningPlan) -> PlanSize:
     """Size of a model under a plan; nothing is pruned.
 
-    Every weight the plan keeps counts as non-zero, also one that is zero already.
+    Every weight the plan keeps counts as non-zero, also one that is zero already. Exact for
+    removed channels.
+
+    Args:
+        groups: What ``find_groups(model, plan.granularity)`` returned.
+        plan: What to prune.
 
     Raises:
-        PlanError: If the plan names a layer that is unknown or cannot be pruned.
+        PlanError: If the plan names a group that is unknown or cannot be pruned.
     """
     pruned = {
-        name: num_pruned(sparsity, inspection.layer(name).num_weights)
+        name: groups.num_pruned(name, sparsity, plan.channel_multiple)
         for name, sparsity in plan.sparsities.items()
     }
-    return size_with_zeros(inspection, pruned)
+    return size_without(groups, pruned)
+
+
+def size_without(groups: Groups, pruned: Mapping[str, int]) -> PlanSize:
+    """Size of a model without so much of its groups.
+
+    Args:
+        groups: Of the dense model.
+        pruned: Group name to what goes of it: channels, or at every other granularity weights.
+    """
+    if not groups.granularity.structured:
+        return size_with_zeros(groups.inspection, pruned)
+    kept = {name: groups.group(name).num_units - count for name, count in pruned.items()}
+    num_params, macs = groups.size(kept)
+    dense = groups.inspection
+    return PlanSize(
+        dense.num_params, num_params, macs, BYTES_PER_PARAM * num_params, dense.macs,
+        BYTES_PER_PARAM * dense.num_params,
+    )  # fmt: skip
 
 
 def size_with_zeros(inspection: Inspection, zeros: Mapping[str, int]) -> PlanSize:

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from workbench.errors import SettingsError
-from workbench.plan import GRANULARITIES
+from workbench.granularity import parse_granularity
 from workbench.prediction import LossCurve, fit_loss_curve
 
 DEFAULT_LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
@@ -52,11 +52,7 @@ class SensitivitySettings:
             )
         _check_whole("num_samples", self.num_samples, 1)
         _check_whole("seed", self.seed, 0)
-        if self.granularity not in GRANULARITIES:
-            raise SettingsError(
-                f"Sensitivity was asked for granularity {self.granularity!r}.",
-                f"Choose one of: {', '.join(GRANULARITIES)}.",
-            )
+        parse_granularity(self.granularity)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""

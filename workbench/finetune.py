@@ -87,7 +87,7 @@ def finetune(
         training.run()
     module = pruned.model.copy_module()
     module.load_state_dict(training.best_state)
-    kept = Pruned(pruned.model.with_module(module), pruned.masks, pruned.plan)
+    kept = pruned.with_module(module)
     return FineTuned(
         kept, training.best_score, tuple(training.history), training.best_epoch,
         training.elapsed(), training.stopped, training.samples_per_second(), training.note,

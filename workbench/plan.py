@@ -8,12 +8,16 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from workbench.errors import PlanError, SparsityError
+from workbench.granularity import parse_granularity
 from workbench.names import suggest
 
 SCHEMA = 1
-GRANULARITIES = ("weight",)
 ALLOCATIONS = ("by_hand", "uniform", "global")
-_KEYS = ("schema", "model", "granularity", "criterion", "allocation", "seed", "sparsities")
+_KEYS = (
+    "schema", "model", "granularity", "channel_multiple", "criterion", "allocation", "seed",
+    "sparsities",
+)  # fmt: skip
+MAX_MULTIPLE = 256
 
 
 @dataclass(frozen=True)
@@ -21,14 +25,17 @@ class PruningPlan:
     """What to prune: one sparsity per group, and how to choose what goes.
 
     Attributes:
-        sparsities: Group name to the fraction of its weights to prune, 0 <= sparsity < 1. Groups
-            that are not named stay dense. Read-only.
-        granularity: What goes together; ``weight`` prunes single weights.
+        sparsities: Group name to the fraction of it to prune, 0 <= sparsity < 1: of its weights,
+            blocks or kernels, or for ``channel`` of its channels, neurons or heads (the channel
+            pruning ratio). Groups that are not named stay dense. Read-only.
+        granularity: What goes together (see ``workbench.granularity``).
         criterion: How weights are ranked (see ``workbench.criteria``).
         allocation: Where the sparsities came from: ``by_hand``, ``uniform`` or ``global``. It
             documents; the sparsities decide.
         seed: Seed of everything random in the criterion.
         model: Digest of the model the plan was made for, or empty.
+        channel_multiple: The number of channels that stay is a multiple of this, or all of them;
+            for granularity ``channel`` only.
 
     Raises:
         SparsityError: If a sparsity lies outside [0, 1).
@@ -41,17 +48,15 @@ class PruningPlan:
     allocation: str = "by_hand"
     seed: int = 0
     model: str = ""
+    channel_multiple: int = 1
 
     def __post_init__(self) -> None:
         checked = {
             str(name): check_sparsity(name, value) for name, value in self.sparsities.items()
         }
         object.__setattr__(self, "sparsities", MappingProxyType(checked))
-        if self.granularity not in GRANULARITIES:
-            raise PlanError(
-                f"The plan asks for granularity {self.granularity!r}.",
-                suggest(self.granularity, GRANULARITIES),
-            )
+        kind = parse_granularity(self.granularity)
+        _check_multiple(self.channel_multiple, kind.structured)
         if self.allocation not in ALLOCATIONS:
             raise PlanError(
                 f"The plan names allocation {self.allocation!r}.",
@@ -79,10 +84,13 @@ class PruningPlan:
 
     def to_dict(self) -> dict[str, object]:
         """Plain values, ready for JSON or YAML."""
+        structured = parse_granularity(self.granularity).structured
+        multiple = {"channel_multiple": self.channel_multiple} if structured else {}
         return {
             "schema": SCHEMA,
             "model": self.model,
             "granularity": self.granularity,
+            **multiple,
             "criterion": self.criterion,
             "allocation": self.allocation,
             "seed": self.seed,
@@ -126,6 +134,19 @@ class PruningPlan:
                 raise PlanError(f"The plan's {key!r} is {values[key]!r}.", "Write a word there.")
         rest = {key: values[key] for key in _KEYS[1:-1] if key in values}
         return cls(sparsities=sparsities, **rest)
+
+
+def _check_multiple(value: object, structured: bool) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_MULTIPLE:
+        raise PlanError(
+            f"The plan's channel_multiple is {value!r}.",
+            f"Give a whole number from 1 to {MAX_MULTIPLE}, such as 8.",
+        )
+    if value > 1 and not structured:
+        raise PlanError(
+            f"The plan rounds to multiples of {value} channels but removes no channels.",
+            "Leave channel_multiple out, or choose granularity 'channel'.",
+        )
 
 
 def check_sparsity(name: str, value: object) -> float:

@@ -1,17 +1,20 @@
-"""Pruning: from a plan to masks, and from masks to a model with zeros."""
+"""Pruning: from a plan to a model with zeros, or to one whose channels are gone."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvTransposeNd
 
-from workbench.criteria import get_criterion, score_layer
+from workbench.criteria import get_criterion, score_layer, score_units
+from workbench.cutting import cut_tensors, unit_masks
 from workbench.errors import PlanError
-from workbench.layers import Inspection, inspect
+from workbench.groups import Group, Groups, find_groups
 from workbench.model import Model
-from workbench.patterns import lowest_pruned
-from workbench.plan import PruningPlan, num_pruned
+from workbench.patterns import lowest_pruned, pattern_mask
+from workbench.plan import PruningPlan
+from workbench.thin import thin_
 
 Masks = Mapping[str, Tensor]
 """Parameter name to a boolean tensor of its shape; True marks a kept weight."""
@@ -22,57 +25,99 @@ class Pruned:
     """A pruned model with what made it.
 
     Attributes:
-        model: The model; its masked weights are exactly zero.
-        masks: Parameter name to mask, for every layer the plan names.
+        model: The model; its masked weights are exactly zero, its removed channels are gone.
+        masks: Parameter name to mask, for every layer the plan names; empty where channels were
+            removed.
         plan: What was asked for.
+        dense: The model it was pruned from.
+        kept: Group name to the numbers of the units that stay, rising; empty where weights are
+            masked.
+        kept_outputs: Path of a layer to the numbers of its dense output channels that stay;
+            layers that are not named have kept all.
     """
 
     model: Model
     masks: Masks
     plan: PruningPlan
+    dense: Model
+    kept: Mapping[str, Tensor] = field(default_factory=dict)
+    kept_outputs: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def with_module(self, module: nn.Module) -> "Pruned":
+        """The same with other weights in the same shapes."""
+        return replace(self, model=self.model.with_module(module))
 
 
-def prune(model: Model, plan: PruningPlan) -> Pruned:
-    """Set the lowest-scoring weights of a copy of the model to zero.
+def prune(model: Model, plan: PruningPlan, groups: Groups | None = None) -> Pruned:
+    """Prune a copy of a model: set weights to zero, or remove whole channels.
+
+    With granularity ``channel`` the layers of the result are really smaller: parameters, MACs and
+    file shrink with them. Otherwise weights are set to zero and the shapes stay.
+
+    Args:
+        model: The dense model; it stays as it is.
+        plan: What to prune.
+        groups: What ``find_groups(model, plan.granularity)`` returned, to spare a second look.
 
     Raises:
-        PlanError: If the plan names an unknown layer, one that cannot be pruned, or a criterion
-            that does not exist or cannot rank a layer.
+        PlanError: If the plan names an unknown group, one that cannot be pruned, or a criterion
+            that does not exist or cannot rank a group.
     """
-    masks = build_masks(model, plan)
+    groups = groups or find_groups(model, plan.granularity)
+    if groups.granularity.structured:
+        return _remove(model, plan, groups)
+    masks = build_masks(model, plan, groups)
     module = model.copy_module()
     apply_masks_(module, masks)
-    return Pruned(model.with_module(module), masks, plan)
+    return Pruned(model.with_module(module), masks, plan, model)
 
 
-def build_masks(
-    model: Model, plan: PruningPlan, inspection: Inspection | None = None
-) -> dict[str, Tensor]:
+def preview(model: Model, plan: PruningPlan, groups: Groups | None = None) -> Pruned:
+    """Prune without changing a shape: what would be removed is set to zero instead.
+
+    Gives the same class scores as ``prune`` within float error. Arguments and errors are those of
+    ``prune``.
+    """
+    masks = build_masks(model, plan, groups)
+    module = model.copy_module()
+    apply_masks_(module, masks)
+    return Pruned(model.with_module(module), masks, plan, model)
+
+
+def build_masks(model: Model, plan: PruningPlan, groups: Groups | None = None) -> dict[str, Tensor]:
     """The masks that a plan asks for; the model stays as it is.
 
     Args:
         model: The dense model.
-        plan: Which layers, how sparse and by which criterion.
-        inspection: What ``inspect(model)`` returned, to spare a second look.
+        plan: Which groups, how sparse and by which criterion.
+        groups: What ``find_groups(model, plan.granularity)`` returned, to spare a second look.
 
     Returns:
-        Parameter name to mask, with exactly ``num_pruned(sparsity, numel)`` False entries each.
+        Parameter name to mask. For granularity ``channel`` also normalisations and biases have
+        one, with everything False that goes with a removed unit.
 
     Raises:
-        PlanError: If the plan names an unknown layer, one that cannot be pruned, or a criterion
-            that does not exist or cannot rank a layer.
+        PlanError: If the plan names an unknown group, one that cannot be pruned, or a criterion
+            that does not exist or cannot rank a group.
     """
-    inspection = inspection or inspect(model)
+    groups = groups or find_groups(model, plan.granularity)
+    if groups.granularity.structured:
+        removed = _removed(model, plan, groups)
+        parameters = dict(model.module.named_parameters(remove_duplicate=False))
+        masks = unit_masks(model.module.state_dict(), groups.prunable, removed)
+        return {name: mask for name, mask in masks.items() if name in parameters}
     criterion = get_criterion(plan.criterion)
     masks = {}
     for name, sparsity in plan.sparsities.items():
-        key = inspection.layer(name).parameter_name
+        layer = groups.group(name).layer
+        assert layer is not None
+        key = layer.parameter_name
         weight = model.module.get_parameter(key)
-        count = num_pruned(sparsity, weight.numel())
-        if count in (0, weight.numel()):
-            masks[key] = torch.full_like(weight, count == 0, dtype=torch.bool)
+        if groups.num_pruned(name, sparsity):
+            scores = score_layer(criterion, weight, plan.seed, name)
+            masks[key] = pattern_mask(scores, groups.granularity, sparsity)
         else:
-            masks[key] = lowest_pruned(score_layer(criterion, weight, plan.seed, name), count)
+            masks[key] = torch.ones_like(weight, dtype=torch.bool)
     return masks
 
 
@@ -85,22 +130,82 @@ def apply_masks_(module: nn.Module, masks: Masks) -> None:
 
 
 def restore_pruned(model: Model, plan: PruningPlan, module: nn.Module) -> Pruned:
-    """Put stored weights of a pruned model together again with their masks.
+    """Put stored weights of a pruned model together again with what was pruned.
 
     Args:
-        model: The dense model the plan was applied to; it decides the masks.
+        model: The dense model the plan was applied to; it decides what was pruned.
         plan: The plan.
         module: The pruned, and perhaps fine-tuned, network.
 
     Raises:
-        PlanError: If a weight that the plan prunes is not zero in ``module``.
+        PlanError: If a weight that the plan prunes is not zero in ``module``, or its layers have
+            other widths.
     """
-    masks = build_masks(model, plan)
-    for key, mask in masks.items():
+    pruned = prune(model, plan)
+    expected = pruned.model.module.state_dict()
+    for key, tensor in module.state_dict().items():
+        if key not in expected or tensor.shape != expected[key].shape:
+            raise PlanError(
+                f"{key} has shape {tuple(tensor.shape)}, which this plan does not give it.",
+                "Prune the dense model again: these weights belong to another plan.",
+            )
+    for key, mask in pruned.masks.items():
         alive = int((module.get_parameter(key).detach()[~mask] != 0).sum())
         if alive:
             raise PlanError(
                 f"{key} has {alive} non-zero weights that the plan prunes.",
                 "Prune the dense model again: these weights belong to another plan.",
             )
-    return Pruned(model.with_module(module), masks, plan)
+    return pruned.with_module(module)
+
+
+def _remove(model: Model, plan: PruningPlan, groups: Groups) -> Pruned:
+    """Remove channels: thinner tensors, and layers that fit them."""
+    removed = _removed(model, plan, groups)
+    cut = [group for group in groups.prunable if group.name in removed]
+    module = model.copy_module()
+    thin_(module, cut_tensors(model.module.state_dict(), cut, removed))
+    kept = {group.name: _others(removed[group.name], group.num_units) for group in cut}
+    outputs = _kept_outputs(model.module, cut, removed)
+    return Pruned(model.with_module(module), {}, plan, model, kept, outputs)
+
+
+def _removed(model: Model, plan: PruningPlan, groups: Groups) -> dict[str, Tensor]:
+    """Group name to the numbers of the units that a plan removes; every group has an entry."""
+    criterion = get_criterion(plan.criterion)
+    tensors = model.module.state_dict()
+    removed = {group.name: torch.zeros(0, dtype=torch.long) for group in groups.prunable}
+    for name, sparsity in plan.sparsities.items():
+        group = groups.group(name)
+        count = groups.num_pruned(name, sparsity, plan.channel_multiple)
+        if count:
+            scores = score_units(criterion, tensors, group, plan.seed)
+            removed[name] = (~lowest_pruned(scores, count)).nonzero().view(-1)
+    return removed
+
+
+def _others(units: Tensor, count: int) -> Tensor:
+    kept = torch.ones(count, dtype=torch.bool)
+    kept[units] = False
+    return kept.nonzero().view(-1)
+
+
+def _kept_outputs(
+    module: nn.Module, groups: Sequence[Group], removed: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """Path of each layer to the output channels that stay; of a recurrent layer, the units."""
+    outputs: dict[str, Tensor] = {}
+    for group in groups:
+        slices = {(part.parameter, part.dim): part for part in group.slices}
+        for path in group.layers:
+            layer = module.get_submodule(path)
+            if isinstance(layer, nn.RNNBase):
+                outputs[path] = _others(removed[group.name], group.num_units)
+                continue
+            transposed = isinstance(layer, _ConvTransposeNd) and layer.groups == 1
+            part = slices[f"{path}.weight", 1 if transposed else 0]
+            size = layer.get_parameter("weight").shape[part.dim]
+            gone = part.indices[removed[group.name]].flatten()
+            still = outputs.get(path, torch.arange(size))
+            outputs[path] = still[~torch.isin(still, gone)]
+    return outputs

@@ -82,7 +82,7 @@ def repair(
     module = pruned.model.copy_module().to(device)
     images = data.split("calibration", num_samples, seed).images
     reestimate_batch_norm_(module, images.to(device))
-    return Pruned(pruned.model.with_module(module.cpu()), pruned.masks, pruned.plan)
+    return pruned.with_module(module.cpu())
 
 
 def has_batch_norm(module: nn.Module) -> bool:

@@ -13,6 +13,7 @@ import streamlit as st
 
 from tests.browser.made_up import NUM_CLASSES, curves, layers
 from workbench.accounting import size_of_plan
+from workbench.groups import layer_groups
 from workbench.layers import Inspection
 from workbench.plan import PruningPlan
 from workbench.ui.equaliser import Measured, board_of, equaliser, protected_locks
@@ -58,7 +59,7 @@ def plan_page() -> None:
         if edit is not None:
             state.plan = dict(edit.sparsities)
             state.edits = state.get("edits", 0) + 1
-        size = size_of_plan(inspection, PruningPlan(state.plan))
+        size = size_of_plan(layer_groups(inspection), PruningPlan(state.plan))
         shown = size.to_dict()
         if board.predictor is not None:
             prediction = board.predictor.predict(state.plan)

@@ -11,7 +11,7 @@ from tests.ui.conftest import address, go_to
 from tests.ui.digits import LAYERS, add_run, button, captions, texts
 from workbench.accounting import size_of_plan
 from workbench.allocation import allocate
-from workbench.layers import inspect
+from workbench.groups import find_groups
 from workbench.plan import PruningPlan
 from workbench.plan_file import format_plan
 from workbench.ui import bench, plan_panels
@@ -71,7 +71,7 @@ def test_a_target_is_spread_over_the_unlocked_layers(open_app):
     app = spread(open_app(ws=digits.workspace(), page="plan"), 80)
     assert saved(app) == allocate(digits.model(), "uniform", sparsity=0.8)
     assert saved(app).sparsities.get(CLASSIFIER, 0) == 0
-    size = size_of_plan(inspect(digits.model()), saved(app))
+    size = size_of_plan(find_groups(digits.model()), saved(app))
     assert f"**{compact(size.num_nonzero)}** of {compact(size.num_params)} parameters" in texts(app)
     assert [one.proto.label for one in app.main.get("page_link")] == ["Prune with this plan"]
 
@@ -148,7 +148,7 @@ def test_the_table_holds_the_plan(open_app):
 
 
 def test_typed_values_change_unlocked_layers_only():
-    inspection = inspect(digits.model())
+    inspection = find_groups(digits.model()).inspection
     layout = board_of(inspection, num_classes=10, locked={CLASSIFIER: "Locked."})
     before = pd.DataFrame({"layer": LAYERS, "sparsity": [10.0, 20.0, 30.0]})
     typed = before.assign(sparsity=[120.0, None, 50.0])

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.unit.small import small_model, stripes_data
 from workbench.accounting import size_of_plan, tensor_bytes
 from workbench.errors import PlanError
-from workbench.layers import inspect
+from workbench.groups import find_groups
 from workbench.metrics import measure
 from workbench.plan import PruningPlan
 from workbench.prune import prune
@@ -19,7 +19,7 @@ DATA = stripes_data()
 def test_a_plan_by_hand() -> None:
     # conv1 36+4, norm 8, conv2 8*2*9=144, fc 432+6, classifier 18+3; MACs: conv1 36*36,
     # conv2 9*144, fc 432, classifier 18
-    size = size_of_plan(inspect(small_model()), PruningPlan({"conv2": 0.75, "fc": 0.01}))
+    size = size_of_plan(find_groups(small_model()), PruningPlan({"conv2": 0.75, "fc": 0.01}))
     params, macs = 40 + 8 + 144 + 438 + 21, 36 * 36 + 9 * 144 + 432 + 18
     assert (size.num_params, size.dense_macs, size.dense_bytes) == (params, macs, 4 * params)
     assert size.num_nonzero == params - 108 - 4
@@ -44,7 +44,7 @@ def test_size_of_plan_is_what_the_pruned_model_has(
 ) -> None:
     model = small_model(seed)
     plan = PruningPlan(sparsities, criterion=criterion, seed=seed)
-    size = size_of_plan(inspect(model), plan)
+    size = size_of_plan(find_groups(model), plan)
     counted = measure(prune(model, plan).model, DATA, latency=False)
     assert size.num_params == counted.num_params
     assert size.num_nonzero == counted.num_nonzero
@@ -62,10 +62,10 @@ def test_bytes_are_those_of_an_encoding_that_can_be_written_and_read() -> None:
 
 
 def test_an_empty_plan_is_the_dense_model() -> None:
-    size = size_of_plan(inspect(small_model()), PruningPlan({}))
+    size = size_of_plan(find_groups(small_model()), PruningPlan({}))
     assert size.compression_ratio == size.theoretical_speedup == size.compression_ratio_bytes == 1
 
 
 def test_unknown_layers_are_refused() -> None:
     with pytest.raises(PlanError, match="no layer 'conv3'"):
-        size_of_plan(inspect(small_model()), PruningPlan({"conv3": 0.5}))
+        size_of_plan(find_groups(small_model()), PruningPlan({"conv3": 0.5}))

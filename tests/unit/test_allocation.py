@@ -9,6 +9,7 @@ from tests.unit.small import small_model
 from workbench.accounting import size_of_plan
 from workbench.allocation import ALLOCATIONS, Budget, allocate, parse_budget
 from workbench.errors import PlanError, SettingsError, SparsityError
+from workbench.groups import find_groups
 from workbench.layers import inspect
 from workbench.plan import num_pruned
 from workbench.prune import build_masks
@@ -80,7 +81,7 @@ def test_budgets_are_met_and_nothing_is_pruned_in_vain(
     inspection = inspect(model)
 
     def part(plan) -> float:
-        size = size_of_plan(inspection, plan)
+        size = size_of_plan(find_groups(model), plan)
         return {
             "params": size.num_nonzero / size.num_params,
             "macs": size.macs / size.dense_macs,

@@ -26,12 +26,13 @@ ROWS = (
     },
     {
         "accounting", "allocation", "criteria", "curves", "distributions", "encodings", "latency",
-        "metrics", "pareto", "patterns", "prediction", "prune", "reconstruct", "repair", "staircase",
+        "metrics", "pareto", "prediction", "prune", "reconstruct", "repair", "speedup",
+        "staircase",
     },
     {
-        "architectures", "augment", "coupling", "data", "data_checks", "device",
-        "finetune_settings", "granularity", "groups", "layers", "loading", "macs", "model", "plan",
-        "plan_file", "thin", "weight_scan",
+        "architectures", "augment", "coupling", "cutting", "data", "data_checks", "device",
+        "finetune_settings", "granularity", "groups", "layers", "loading", "macs", "model",
+        "patterns", "plan", "plan_file", "thin", "weight_scan",
     },
     {"errors", "names", "progress"},
 )  # fmt: skip

@@ -69,7 +69,7 @@ def test_the_count_is_the_nearest_whole_number(sparsity: float, count: int) -> N
          "conv2 asks for sparsity 'half', which is not a number."),
         ({"sparsities": {"conv2": True}}, SparsityError, "conv2 asks for sparsity True"),
         ({"sparsities": [0.5]}, PlanError, "The plan's 'sparsities' is a list, not a mapping."),
-        ({"granularity": "atom"}, PlanError, "The plan asks for granularity 'atom'."),
+        ({"granularity": "atom"}, PlanError, "There is no granularity 'atom'."),
         ({"allocation": "best"}, PlanError, "The plan names allocation 'best'."),
         ({"criterion": 3}, PlanError, "The plan's 'criterion' is 3."),
         ({"seed": -1}, PlanError, "The plan's seed is -1."),

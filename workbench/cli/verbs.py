@@ -19,6 +19,7 @@ from workbench.data import Data
 from workbench.device import choose_device
 from workbench.distributions import LayerDistribution, weight_distributions
 from workbench.errors import DataError
+from workbench.groups import find_groups
 from workbench.layers import Inspection, inspect
 from workbench.loading import load_data, load_model
 from workbench.metrics import Measurement, measure
@@ -194,7 +195,7 @@ def _allocate(arguments: Namespace) -> Outcome:
     data = open_data(arguments, model) if arguments.data else None
     inspection = inspect(model)
     plan = make_plan(arguments, model, inspection)
-    size = size_of_plan(inspection, plan).to_dict()
+    size = size_of_plan(find_groups(model, plan.granularity, inspection), plan).to_dict()
     if arguments.out:
         write_plan(plan, arguments.out)
     values = describe(model, data) | {"plan": plan.to_dict(), "predicted": size}

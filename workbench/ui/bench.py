@@ -24,6 +24,7 @@ from workbench.store import DataRef, ModelRef, Store
 if TYPE_CHECKING:
     from workbench.data import Data
     from workbench.distributions import LayerDistribution, LayerHistogram
+    from workbench.groups import Groups
     from workbench.layers import Inspection
     from workbench.model import Model
 
@@ -97,6 +98,14 @@ def inspection(ref: ModelRef) -> Inspection:
     from workbench.layers import inspect
 
     return inspect(model(ref))
+
+
+@st.cache_resource(show_spinner=False, max_entries=64, hash_funcs=BY_REFERENCE)
+def groups(ref: ModelRef, granularity: str) -> Groups:
+    """What a plan of a granularity can move in the model that a reference points to."""
+    from workbench.groups import find_groups
+
+    return find_groups(model(ref), granularity, inspection(ref))
 
 
 @st.cache_resource(show_spinner=False, max_entries=64, hash_funcs=BY_REFERENCE)

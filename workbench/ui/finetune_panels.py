@@ -36,8 +36,8 @@ def show_prune() -> None:
     from workbench.accounting import size_of_plan
     from workbench.repair import REPAIRS
 
-    plan, inspection = session.plan(), session.inspection()
-    size = size_of_plan(inspection, plan)
+    plan = session.plan()
+    size = size_of_plan(session.groups(), plan)
     st.subheader(_("1. Prune"), anchor=False)
     if size.num_nonzero == size.num_params:
         st.info(_("The plan is empty, so there is nothing to prune."), icon=":material/info:")

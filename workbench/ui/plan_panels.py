@@ -216,7 +216,7 @@ def _show_size(plan: PruningPlan) -> None:
     """What the saved plan amounts to, computed on the server."""
     from workbench.accounting import size_of_plan
 
-    size = size_of_plan(session.inspection(), plan)
+    size = size_of_plan(session.groups(plan.granularity), plan)
     if not any(plan.sparsities.values()):
         st.caption(_("The plan is empty: drag a column, or spread a target."))
         return
@@ -332,7 +332,8 @@ def _open_plan(content: bytes) -> None:
 
     plan = parse_plan(content[: _MAX_PLAN_BYTES + 1].decode("utf-8", errors="replace"))
     get_criterion(plan.criterion)
-    size_of_plan(session.inspection(), plan)  # refuses layers that the model does not have
+    groups = session.groups(plan.granularity)
+    size_of_plan(groups, plan)  # refuses groups that the model does not have
     if plan.seed > _MAX_SEED:
         raise PlanError(
             _("The plan's seed is {seed}.").format(seed=plan.seed),

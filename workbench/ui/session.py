@@ -26,6 +26,7 @@ from workbench.ui.warm import is_warm
 
 if TYPE_CHECKING:
     from workbench.data import Data
+    from workbench.groups import Groups
     from workbench.layers import Inspection
     from workbench.model import Model
 
@@ -101,6 +102,11 @@ def require_data() -> Data:
 def inspection() -> Inspection:
     """The layers of the model on the bench."""
     return bench.inspection(model_ref())
+
+
+def groups(granularity: str | None = None) -> Groups:
+    """What a plan of a granularity can move in the model on the bench; None: the plan's own."""
+    return bench.groups(model_ref(), granularity or plan().granularity)
 
 
 def model_facts() -> ModelFacts | None:

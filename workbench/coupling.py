@@ -1,0 +1,399 @@
+"""Coupling: which channels of which tensors must go together, found with Torch-Pruning.
+
+Torch-Pruning traces the network and follows each channel through additions, concatenations and
+reshapes (Fang et al. 2023, "DepGraph: Towards Any Structural Pruning"). Here its findings become
+plain index lists: for every unit the places in the state dict that go with it.
+"""
+
+import copy
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+
+HEAD_COUNTS = ("heads", "num_heads", "n_heads", "num_attention_heads")
+"""Attributes under which attention blocks keep their number of heads."""
+_ATTENTION = ("ScaledDotProduct", "BmmBackward", "SoftmaxBackward")
+_RECURRENT = (nn.RNN, nn.LSTM, nn.GRU)
+_GATES = {nn.RNN: 1, nn.LSTM: 4, nn.GRU: 3}
+
+
+@dataclass(frozen=True, eq=False)
+class Slice:
+    """Places of one tensor that go with the units of a group.
+
+    Attributes:
+        parameter: Key in the state dict.
+        dim: Dimension along which places are removed.
+        indices: ``(num_units, per_unit)``, the places of each unit.
+    """
+
+    parameter: str
+    dim: int
+    indices: Tensor
+
+
+@dataclass
+class Coupled:
+    """Channels that hang together, as traced; ``reason`` says why they cannot be cut.
+
+    Attributes:
+        num_units: How many units can go one by one.
+        unit: ``channel``, ``neuron``, ``head`` or ``hidden unit``.
+        producers: Paths of the layers whose outputs go, in the order of the modules.
+        consumers: Paths of the layers whose inputs go.
+        slices: What goes with each unit.
+        reason: Empty where it can be cut.
+        operations: Names of the operations in between, for messages.
+    """
+
+    num_units: int
+    unit: str
+    producers: tuple[str, ...]
+    consumers: tuple[str, ...]
+    slices: tuple[Slice, ...]
+    reason: str = ""
+    operations: tuple[str, ...] = ()
+
+
+def trace_coupling(module: nn.Module, input_shape: Sequence[int]) -> tuple[Coupled, ...]:
+    """All coupled channels of a network, in the order of its modules.
+
+    Args:
+        module: Any network; it stays as it is.
+        input_shape: ``(channels, height, width)`` of one image.
+
+    Raises:
+        RuntimeError: Whatever the network or the tracing raises where it cannot be traced.
+    """
+    traced = copy.deepcopy(module).eval()
+    names = {path: index for index, (path, _) in enumerate(module.named_modules())}
+    with torch.enable_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        groups = [*_traced_groups(traced, input_shape)]
+    paths = {id(part): path for path, part in traced.named_modules(remove_duplicate=False)}
+    aliases = _aliases(traced)
+    found = [_coupled(traced, group, paths, aliases, names) for group in groups]
+    found = [one for one in found if one.producers]
+    found.sort(key=lambda one: min(names[path] for path in one.producers))
+    _refuse_overlaps(found, aliases)
+    return tuple(found)
+
+
+def _traced_groups(module: nn.Module, input_shape: Sequence[int]) -> Iterator[Any]:
+    """Torch-Pruning's groups, recurrent layers replaced by stand-ins it can follow."""
+    import torch_pruning as tp
+
+    class RecurrentPruner(tp.BasePruningFunc):  # type: ignore[misc]
+        """Tells Torch-Pruning how wide a recurrent layer is; the cutting is done by index."""
+
+        def prune_out_channels(self, layer: nn.Module, idxs: list[int]) -> nn.Module:
+            raise NotImplementedError(f"{len(idxs)} units of {layer} are cut by index.")
+
+        def prune_in_channels(self, layer: nn.Module, idxs: list[int]) -> nn.Module:
+            raise NotImplementedError(f"{len(idxs)} inputs of {layer} are cut by index.")
+
+        def get_out_channels(self, layer: "_StandIn") -> int:
+            return layer.linear.out_features
+
+        def get_in_channels(self, layer: "_StandIn") -> int:
+            return layer.linear.in_features
+
+    stand_ins = _replace_recurrent_(module)
+    parameters = [p.requires_grad_() for p in module.parameters() if p.is_floating_point()]
+    dtype = parameters[0].dtype if parameters else torch.float32
+    graph = tp.DependencyGraph()
+    graph.build_dependency(
+        module, example_inputs=torch.rand(2, *input_shape, dtype=dtype), verbose=False,
+        customized_pruners={_StandIn: RecurrentPruner()} if stand_ins else None,
+    )  # fmt: skip
+    roots = [_ConvNd, nn.Linear, nn.MultiheadAttention, _StandIn]
+    for group in graph.get_all_groups(root_module_types=roots):
+        items = []
+        for item in group:
+            outputs = graph.is_out_channel_pruning_fn(item.dep.handler)
+            inputs = graph.is_in_channel_pruning_fn(item.dep.handler)
+            roots_of = getattr(item, "root_idxs", item.idxs)
+            items.append(_Item(item.dep.target, outputs, inputs, item.idxs, roots_of))
+        yield items
+
+
+class _StandIn(nn.Module):
+    """One matrix in the place of a recurrent layer: the same inputs and outputs, no loop."""
+
+    def __init__(self, layer: nn.RNNBase) -> None:
+        super().__init__()
+        self.stands_for = [layer]  # in a list, so that it is no submodule
+        self.batch_first = layer.batch_first
+        self.linear = nn.Linear(layer.input_size, layer.hidden_size * _directions(layer))
+
+    def forward(self, x: Tensor, *_: object) -> tuple[Tensor, object]:
+        """Sequences ``(batch, steps, inputs)`` to ``(batch, steps, units)`` and a last state."""
+        steps = nn.functional.linear(x, self.linear.weight)
+        layer = self.stands_for[0]
+        last = steps[:, -1] if self.batch_first else steps[-1]
+        last = last.unflatten(-1, (_directions(layer), -1)).transpose(0, 1)
+        state = last.repeat(layer.num_layers, 1, 1)
+        return steps, (state, state) if isinstance(layer, nn.LSTM) else state
+
+
+def _replace_recurrent_(module: nn.Module) -> list[_StandIn]:
+    found = []
+    for parent in [*module.modules()]:
+        for name, child in [*parent.named_children()]:
+            if isinstance(child, _RECURRENT):
+                found.append(_StandIn(child))
+                setattr(parent, name, found[-1])
+    return found
+
+
+@dataclass
+class _Item:
+    """One entry of a Torch-Pruning group."""
+
+    node: Any
+    outputs: bool
+    inputs: bool
+    idxs: Sequence[int]
+    roots: Sequence[int]
+
+
+@dataclass
+class _Places:
+    """Places of tensors, each with the root channel that it goes with."""
+
+    found: dict[tuple[str, int], list[tuple[int, int]]] = field(default_factory=dict)
+
+    def add(self, parameter: str, dim: int, pairs: Sequence[tuple[int, int]]) -> None:
+        """Add ``(place, root)`` pairs."""
+        self.found.setdefault((parameter, dim), []).extend(pairs)
+
+
+def _coupled(
+    module: nn.Module, items: Sequence[_Item], paths: Mapping[int, str],
+    aliases: Mapping[str, Sequence[str]], order: Mapping[str, int],
+) -> Coupled:  # fmt: skip
+    """Turn one group of Torch-Pruning into index lists."""
+    places, reason, operations = _Places(), "", []
+    producers: dict[str, None] = {}
+    consumers: dict[str, None] = {}
+    for item in items:
+        part = item.node.module
+        path = paths.get(id(part))
+        if isinstance(part, nn.Parameter):
+            reason = reason or f"It meets {_parameter_name(module, part)}, a bare parameter."
+            continue
+        if path is None:  # an operation, not a module
+            operations.append(str(getattr(item.node.grad_fn, "name", lambda: "")()))
+            continue
+        pairs = [*zip(item.idxs, item.roots, strict=True)]
+        kind, why = _add_places(places, part, path, item, pairs)
+        reason = reason or why
+        if kind == "producer":
+            producers[path] = None
+        elif kind == "consumer":
+            consumers[path] = None
+    reached = [o for o in operations if o]
+    unit, merged = _unit_and_merges(module, producers, reached)
+    if not consumers:
+        reason = reason or "Its outputs are the class scores: one for every class."
+    if unit == "head" and not merged:
+        reason = reason or (
+            "Attention mixes these channels, and the block does not say how many heads it has "
+            f"(attribute {', '.join(HEAD_COUNTS[:2])})."
+        )
+    num_roots = max((r for pairs in places.found.values() for _, r in pairs), default=-1) + 1
+    slices, num_units = _slices(places, num_roots, merged)
+    if slices is None:
+        reason, slices = reason or "Its channels hang together unevenly.", ()
+    if not reason and num_units < 2:
+        reason = f"It has only {num_units} {unit}: none can go."
+    every = tuple(
+        Slice(alias, one.dim, one.indices)
+        for one in slices
+        for alias in aliases.get(one.parameter, (one.parameter,))
+    )
+    first = sorted(producers, key=order.__getitem__)
+    then = sorted(consumers, key=order.__getitem__)
+    return Coupled(num_units, unit, tuple(first), tuple(then), every, reason, tuple(reached))
+
+
+def _add_places(
+    places: _Places, part: nn.Module, path: str, item: _Item, pairs: list[tuple[int, int]]
+) -> tuple[str, str]:
+    """Note which places of a module's tensors go; returns its role and why it cannot be cut."""
+    prefix = f"{path}." if path else ""
+    if isinstance(part, _StandIn):
+        return _add_recurrent(places, part.stands_for[0], prefix, item, pairs)
+    if isinstance(part, _ConvNd | nn.Linear):
+        return _add_matrix(places, part, path, item, pairs)
+    if isinstance(part, _BatchNorm | nn.modules.instancenorm._InstanceNorm | nn.PReLU):
+        for key in ("weight", "bias", "running_mean", "running_var"):
+            tensor = getattr(part, key, None)
+            if tensor is not None and len(tensor) > 1:
+                places.add(f"{prefix}{key}", 0, pairs)
+        return "", ""
+    if isinstance(part, nn.LayerNorm | nn.GroupNorm):
+        kind = type(part).__name__
+        return "consumer", (
+            f"{path} ({kind}) normalises over these channels: without some of them all others "
+            "would change."
+        )
+    if isinstance(part, nn.MultiheadAttention):
+        return "consumer", f"{path} is PyTorch's MultiheadAttention, whose width is fixed."
+    return "consumer", f"{path} is a {type(part).__name__}, which is not supported."
+
+
+def _add_matrix(
+    places: _Places, part: nn.Module, path: str, item: _Item, pairs: list[tuple[int, int]]
+) -> tuple[str, str]:
+    """Places of a convolution or Linear layer: its outputs, or the inputs of each output."""
+    prefix = f"{path}." if path else ""
+    groups, out_dim = getattr(part, "groups", 1), 1 if isinstance(part, _ConvTransposeNd) else 0
+    if groups > 1 and not groups == part.in_channels == part.out_channels:
+        return "consumer", f"{path} is a grouped convolution of {groups} groups."
+    if groups > 1:
+        out_dim = 0  # depthwise: one row for each channel, which is input and output
+    elif not item.outputs:
+        places.add(f"{prefix}weight", 1 - out_dim, pairs)
+        return "consumer", ""
+    places.add(f"{prefix}weight", out_dim, pairs)
+    if part.bias is not None:
+        places.add(f"{prefix}bias", 0, pairs)
+    return "producer", ""
+
+
+def _add_recurrent(
+    places: _Places, layer: nn.RNNBase, prefix: str, item: _Item, pairs: list[tuple[int, int]]
+) -> tuple[str, str]:
+    """Places of a recurrent layer: a hidden unit has a row in every gate of every layer."""
+    suffixes = ("", "_reverse")[: _directions(layer)]
+    if not item.outputs:
+        for suffix in suffixes:
+            places.add(f"{prefix}weight_ih_l0{suffix}", 1, pairs)
+        return "consumer", ""
+    if layer.proj_size:
+        return "producer", f"{prefix[:-1]} projects its hidden units to another width."
+    hidden, gates = layer.hidden_size, _GATES[type(layer)]
+    units = [(place % hidden, root) for place, root in pairs]
+    rows = [(gate * hidden + unit, root) for unit, root in units for gate in range(gates)]
+    for number in range(layer.num_layers):
+        for suffix in suffixes:
+            end = f"l{number}{suffix}"
+            for matrix in ("ih", "hh"):
+                places.add(f"{prefix}weight_{matrix}_{end}", 0, rows)
+                if layer.bias:
+                    places.add(f"{prefix}bias_{matrix}_{end}", 0, rows)
+            places.add(f"{prefix}weight_hh_{end}", 1, units)
+            if number:
+                both = [
+                    (direction * hidden + unit, root)
+                    for unit, root in units
+                    for direction in range(len(suffixes))
+                ]
+                places.add(f"{prefix}weight_ih_{end}", 1, both)
+    return "producer", ""
+
+
+def _unit_and_merges(
+    module: nn.Module, producers: Mapping[str, None], operations: Sequence[str]
+) -> tuple[str, list[int]]:
+    """What a unit is, and for heads the head of every channel."""
+    parts = [module.get_submodule(path) for path in producers]
+    if any(isinstance(part, _StandIn) for part in parts):
+        return "hidden unit", []
+    if any(name.startswith(_ATTENTION) for name in operations):
+        for path, part in zip(producers, parts, strict=True):
+            heads = _num_heads(module.get_submodule(path.rpartition(".")[0]))
+            width = getattr(part, "out_features", 0)
+            if heads and width % heads == 0:
+                return "head", [channel // (width // heads) for channel in range(width)]
+        return "head", []
+    if parts and all(isinstance(part, nn.Linear) for part in parts):
+        return "neuron", []
+    return "channel", []
+
+
+def _num_heads(block: nn.Module) -> int:
+    for name in HEAD_COUNTS:
+        value = getattr(block, name, None)
+        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+            return value
+    return 0
+
+
+def _slices(
+    places: _Places, num_roots: int, merged: Sequence[int]
+) -> tuple[tuple[Slice, ...] | None, int]:
+    """Units as sets of root channels that share a place, and the places of every unit.
+
+    None where units have different numbers of places in a tensor.
+    """
+    parent = [*range(num_roots)]
+
+    def top(root: int) -> int:
+        while parent[root] != root:
+            parent[root] = parent[parent[root]]
+            root = parent[root]
+        return root
+
+    def join(a: int, b: int) -> None:
+        low, high = sorted((top(a), top(b)))
+        parent[high] = low
+
+    for channel, head in enumerate(merged[:num_roots]):
+        join(channel, merged.index(head))
+    for pairs in places.found.values():
+        first: dict[int, int] = {}
+        for place, root in pairs:
+            join(root, first.setdefault(place, root))
+    tops = sorted({top(root) for root in range(num_roots)})
+    number = {root: index for index, root in enumerate(tops)}
+    slices = []
+    for (parameter, dim), pairs in places.found.items():
+        units: list[set[int]] = [set() for _ in tops]
+        for place, root in pairs:
+            units[number[top(root)]].add(place)
+        if len({len(unit) for unit in units}) > 1:
+            return None, len(tops)
+        indices = torch.tensor([sorted(unit) for unit in units], dtype=torch.long)
+        slices.append(Slice(parameter, dim, indices.view(len(tops), -1)))
+    return tuple(slices), len(tops)
+
+
+def _refuse_overlaps(found: Sequence[Coupled], aliases: Mapping[str, Sequence[str]]) -> None:
+    """A tied tensor that two groups would cut in different ways keeps its shape."""
+    first = {alias: names[0] for names in aliases.values() for alias in names}
+    taken: dict[tuple[str, int, int], Coupled] = {}
+    for one in found:
+        for part in one.slices:
+            owner = first.get(part.parameter, part.parameter)
+            for place in part.indices.flatten().tolist():
+                other = taken.setdefault((owner, part.dim, place), one)
+                if other is not one:
+                    reason = f"{owner} is shared by layers of different widths."
+                    other.reason, one.reason = other.reason or reason, one.reason or reason
+
+
+def _aliases(module: nn.Module) -> dict[str, list[str]]:
+    """Every name of a tensor in the state dict by each of its names."""
+    by_id: dict[int, list[str]] = {}
+    for name, tensor in [
+        *module.named_parameters(remove_duplicate=False),
+        *module.named_buffers(remove_duplicate=False),
+    ]:
+        by_id.setdefault(id(tensor), []).append(name)
+    return {name: names for names in by_id.values() for name in names}
+
+
+def _parameter_name(module: nn.Module, parameter: nn.Parameter) -> str:
+    return next((name for name, own in module.named_parameters() if own is parameter), "parameter")
+
+
+def _directions(layer: nn.RNNBase) -> int:
+    return 2 if layer.bidirectional else 1
