@@ -1,20 +1,30 @@
 """How long one pass through a network takes on this machine."""
 
+import gc
+import math
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from workbench.device import on_device, wait_for
 from workbench.errors import SettingsError
+from workbench.names import suggest
+from workbench.progress import Progress, Report, ShouldStop, ignore, never
 
 MIN_RUNS = 20
 WARM_UP_RUNS = 5
 WARM_UP_SECONDS = 0.05
+RUNTIMES: Mapping[str, str] = {"torch": "PyTorch", "onnxruntime": "ONNX Runtime"}
+"""Name to title of what can be timed."""
+
+Pass = Callable[[], object]
+"""One pass through a network; returns when all of it is done."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +53,44 @@ class Latency:
         return self.high_ms - self.low_ms
 
 
+@dataclass(frozen=True)
+class LatencyComparison:
+    """A dense and a pruned network timed in turns, in one run.
+
+    Attributes:
+        runtime: Name in ``RUNTIMES``.
+        dense: Time of a pass through the dense network.
+        pruned: Time of a pass through the pruned one.
+        measured_speedup: Median over the turns of dense time divided by pruned time.
+        speedup_low: The 95 % interval of that median, free of any assumption on the times.
+        speedup_high: See ``speedup_low``.
+    """
+
+    runtime: str
+    dense: Latency
+    pruned: Latency
+    measured_speedup: float
+    speedup_low: float
+    speedup_high: float
+
+    @property
+    def verdict(self) -> str:
+        """``faster``, ``slower``, or ``same`` where the interval holds 1."""
+        if self.speedup_low > 1:
+            return "faster"
+        return "slower" if self.speedup_high < 1 else "same"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "LatencyComparison":
+        """The reverse of ``to_dict``."""
+        both = {key: Latency(**values[key]) for key in ("dense", "pruned")}
+        return cls(**{**values, **both})
+
+
 def measure_latency(
     module: nn.Module, input_shape: Sequence[int], *, batch: int = 1, threads: int | None = None,
     runs: int = 30, device: torch.device | str = "cpu",
@@ -63,39 +111,185 @@ def measure_latency(
     Raises:
         SettingsError: If ``runs``, ``batch`` or ``threads`` is too small.
     """
+    check_timing(runs, batch, threads)
+    images = random_images(input_shape, batch).to(device)
+    with cpu_threads(threads):
+        times = time_in_turns([torch_pass(on_device(module, device), images)], runs)
+        used = torch.get_num_threads()
+    return summarise(times[0], batch, used)
+
+
+def check_timing(runs: int, batch: int, threads: int | None) -> None:
+    """Refuse settings that time nothing, or too little.
+
+    Raises:
+        SettingsError: If one of them is too small.
+    """
     for name, value, least in (
         ("runs", runs, MIN_RUNS), ("batch", batch, 1), ("threads", threads or 1, 1)
     ):  # fmt: skip
         if value < least:
             raise SettingsError(f"{name} is {value}.", f"Choose at least {least}.")
-    module = on_device(module, device)
-    generator = torch.Generator().manual_seed(0)
-    images = torch.rand(batch, *input_shape, generator=generator).to(device)
-    with _threads(threads), torch.inference_mode():
-        end = time.perf_counter() + WARM_UP_SECONDS
-        warm = 0
-        while warm < WARM_UP_RUNS or time.perf_counter() < end:
-            module(images)
-            warm += 1
-        times = [_time_ms(module, images) for _ in range(runs)]
-        used = torch.get_num_threads()
+
+
+def check_runtime(name: str) -> None:
+    """Refuse a runtime that cannot be timed.
+
+    Raises:
+        SettingsError: If there is none of that name.
+    """
+    if name not in RUNTIMES:
+        raise SettingsError(f"There is no runtime {name!r}.", suggest(name, RUNTIMES))
+
+
+def random_images(input_shape: Sequence[int], batch: int) -> Tensor:
+    """The same random images every time, ``(batch, *input_shape)``."""
+    return torch.rand(batch, *input_shape, generator=torch.Generator().manual_seed(0))
+
+
+def torch_pass(module: nn.Module, images: Tensor) -> Pass:
+    """A pass through a network in PyTorch, which lies where the images lie."""
+
+    def run() -> object:
+        with torch.inference_mode():
+            scores = module(images)
+            wait_for(images.device)
+        return scores
+
+    return run
+
+
+def onnx_pass(content: bytes, images: Tensor, threads: int) -> Pass:
+    """A pass through an ONNX file in ONNX Runtime on the CPU.
+
+    Threads do not spin after a pass, as they would by default: they would take the processor from
+    the network that comes next.
+
+    Args:
+        content: The file.
+        images: ``(batch, channels, height, width)``.
+        threads: CPU threads.
+    """
+    import onnxruntime  # here, because only this needs it
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    feed = {session.get_inputs()[0].name: images.numpy()}
+    return lambda: session.run(None, feed)
+
+
+def time_in_turns(
+    passes: Sequence[Pass], runs: int, *, report: Report = ignore, should_stop: ShouldStop = never
+) -> list[list[float]]:
+    """Time several networks in turns, A B C A B C ..., so that what disturbs one disturbs all.
+
+    Args:
+        passes: One for each network; all are warmed up first.
+        runs: Turns.
+        report: Hears of every turn.
+        should_stop: Ends after a turn, with the turns so far.
+
+    Returns:
+        For each network its times in milliseconds, one a turn.
+    """
+    for run in passes:
+        _warm_up(run)
+    times: list[list[float]] = [[] for _ in passes]
+    with _no_garbage_collection():
+        for turn in range(runs):
+            for own, run in zip(times, passes, strict=True):
+                own.append(_time_ms(run))
+            report(Progress(turn + 1, runs, "Timing in turns"))
+            if should_stop():
+                break
+    return times
+
+
+def compare_times(
+    runtime: str, dense: Sequence[float], pruned: Sequence[float], batch: int, threads: int
+) -> LatencyComparison:
+    """Put the times of two networks, taken in turns, side by side.
+
+    Args:
+        runtime: Name in ``RUNTIMES``.
+        dense: Times of the dense network in milliseconds, one a turn.
+        pruned: Those of the pruned one, of the same turns.
+        batch: Images in a pass.
+        threads: CPU threads.
+    """
+    quotients = [a / b for a, b in zip(dense, pruned, strict=True)]
+    low, high = median_interval(quotients)
+    return LatencyComparison(
+        runtime, summarise(dense, batch, threads), summarise(pruned, batch, threads),
+        statistics.median(quotients), low, high,
+    )  # fmt: skip
+
+
+def summarise(times: Sequence[float], batch: int, threads: int) -> Latency:
+    """Median and quartiles of times in milliseconds."""
     low, median, high = statistics.quantiles(times, n=4)
-    return Latency(median, low, high, runs, batch, used)
+    return Latency(median, low, high, len(times), batch, threads)
 
 
-def _time_ms(module: nn.Module, images: torch.Tensor) -> float:
-    wait_for(images.device)
-    start = time.perf_counter()
-    module(images)
-    wait_for(images.device)
-    return (time.perf_counter() - start) * 1000
+def median_interval(values: Sequence[float]) -> tuple[float, float]:
+    """The 95 % interval of a median, from two of the sorted values.
+
+    It assumes nothing about how the values are distributed; with 20 values it goes from the sixth
+    smallest to the sixth largest.
+
+    Args:
+        values: At least six.
+
+    Reference:
+        Thompson 1936, "On Confidence Ranges for the Median".
+    """
+    count, ordered = len(values), sorted(values)
+    below, outside = 0.0, -1
+    for number in range(count):
+        below += math.comb(count, number) / 2**count
+        if below > 0.025:
+            break
+        outside = number
+    outside = max(outside, 0)
+    return ordered[outside], ordered[count - 1 - outside]
 
 
 @contextmanager
-def _threads(count: int | None) -> Iterator[None]:
+def cpu_threads(count: int | None) -> Iterator[None]:
+    """PyTorch computes with so many CPU threads inside; None leaves them as they are."""
     before = torch.get_num_threads()
     torch.set_num_threads(count or before)
     try:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Python's collector waits until the clock has stopped."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _warm_up(run: Pass) -> None:
+    end = time.perf_counter() + WARM_UP_SECONDS
+    warm = 0
+    while warm < WARM_UP_RUNS or time.perf_counter() < end:
+        run()
+        warm += 1
+
+
+def _time_ms(run: Pass) -> float:
+    start = time.perf_counter()
+    run()
+    return (time.perf_counter() - start) * 1000

@@ -22,7 +22,7 @@ ROWS = (
     {"ui"},
     {
         "curve_cache", "experiment", "export", "finetune", "jobs", "reopen", "run_export",
-        "sensitivity", "store", "tasks",
+        "saving", "sensitivity", "speed_tasks", "speedup", "staircase", "store", "tasks",
     },
     {
         "accounting", "allocation", "criteria", "curves", "distributions", "encodings", "latency",
