@@ -5,6 +5,7 @@ from workbench.data import Data
 from workbench.errors import StorageError
 from workbench.experiment import Run
 from workbench.loading import load_data, load_model
+from workbench.loading.skeleton import rebuild
 from workbench.model import Model
 from workbench.prune import Pruned, restore_pruned
 from workbench.store import DataRef, ModelRef, Store, StoredRun
@@ -25,8 +26,13 @@ def reopen_model(ref: ModelRef, store: Store) -> Model:
             f"{ref.name} was saved as architecture {ref.architecture!r}, which is not known here.",
             "Upload the model again.",
         )
-    module = family.build(**ref.arguments)
-    module.load_state_dict(store.load_tensors(ref.tensors))
+    try:
+        module = rebuild(family, ref.arguments, store.load_tensors(ref.tensors))
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise StorageError(
+            f"The weights of {ref.name} do not fit the network they were saved for: {error}",
+            "Upload the model again.",
+        ) from error
     shape = ref.input_shape or family.input_shape(ref.arguments)
     num_classes = ref.arguments.get("num_classes", 0)
     return Model(

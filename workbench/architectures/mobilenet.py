@@ -90,7 +90,7 @@ def infer_arguments(tensors: Mapping[str, Tensor]) -> dict[str, object]:
         "stem": tensors["stem.0.weight"].shape[0],
         "widths": [tensors[f"stages.{s}.0.project.0.weight"].shape[0] for s in range(depth)],
         "blocks": [1 + max(b for stage, b in positions if stage == s) for s in range(depth)],
-        "expansion": expand.shape[0] // expand.shape[1],
+        "expansion": max(1, expand.shape[0] // expand.shape[1]),
         "head": tensors["head.0.weight"].shape[0],
         "num_classes": tensors["classifier.weight"].shape[0],
     }

@@ -15,7 +15,8 @@ Images = tuple[int, int, int] | None
 
 _WIDTHS = ("stem", "widths", "hidden", "width", "mlp", "expansion", "head")
 _MOST_BLOCKS = 1_000
-_MOST_STEPS = 60
+_MOST_STEPS = 16
+_MOST_TENSORS = 2_000
 _FLOAT_BYTES = 4
 
 
@@ -92,10 +93,10 @@ def narrowed(
         thin_(module, counters | _shapes_of(tensors))
         shape = images or family.input_shape(arguments)
         with torch.no_grad():
-            module.eval()(torch.zeros(2, *shape, device="meta"))
+            scores = module.eval()(torch.zeros(2, *shape, device="meta"))
     except Exception:
         return None
-    return module
+    return module if scores.shape == (2, arguments.get("num_classes")) else None
 
 
 def recorded_arguments(record: Mapping[str, object], num_tensors: int) -> Arguments | None:
@@ -118,6 +119,10 @@ def widened(
     Where channels were removed, each place that arguments are inferred from may have kept fewer
     than another. Widths grow one at a time, as far as the first tensor that is too wide asks.
     """
+    widths = [arguments[name] for name in _WIDTHS if name in arguments]
+    count = sum(len(value) if isinstance(value, list) else 1 for value in widths)
+    if count > _MOST_STEPS or len(tensors) > _MOST_TENSORS:
+        return None  # a forged file could ask for hours of work
     for _ in range(_MOST_STEPS):
         expected = build_empty(family, arguments).state_dict()
         place = next(_too_wide(tensors, expected), None)
