@@ -78,8 +78,7 @@ def trace_coupling(module: nn.Module, input_shape: Sequence[int]) -> tuple[Coupl
         groups = [*_traced_groups(traced, input_shape)]
     paths = {id(part): path for path, part in traced.named_modules(remove_duplicate=False)}
     aliases = _aliases(traced)
-    found = [_coupled(traced, group, paths, aliases, names) for group in groups]
-    found = [one for one in found if one.producers]
+    found = [one for group in groups for one in _coupled(traced, group, paths, aliases, names)]
     found.sort(key=lambda one: min(names[path] for path in one.producers))
     _refuse_overlaps(found, aliases)
     return tuple(found)
@@ -177,11 +176,13 @@ class _Places:
 def _coupled(
     module: nn.Module, items: Sequence[_Item], paths: Mapping[int, str],
     aliases: Mapping[str, Sequence[str]], order: Mapping[str, int],
-) -> Coupled:  # fmt: skip
-    """Turn one group of Torch-Pruning into index lists."""
+) -> Iterator[Coupled]:  # fmt: skip
+    """Turn one group of Torch-Pruning into index lists.
+
+    It becomes several where its channels go different ways, as behind a concatenation.
+    """
     places, reason, operations = _Places(), "", []
-    producers: dict[str, None] = {}
-    consumers: dict[str, None] = {}
+    roles: dict[str, str] = {}
     for item in items:
         part = item.node.module
         path = paths.get(id(part))
@@ -192,35 +193,36 @@ def _coupled(
             operations.append(str(getattr(item.node.grad_fn, "name", lambda: "")()))
             continue
         pairs = [*zip(item.idxs, item.roots, strict=True)]
-        kind, why = _add_places(places, part, path, item, pairs)
+        role, why = _add_places(places, part, path, item, pairs)
         reason = reason or why
-        if kind == "producer":
-            producers[path] = None
-        elif kind == "consumer":
-            consumers[path] = None
-    reached = [o for o in operations if o]
+        if role:
+            roles[path] = "producer" if "producer" in (role, roles.get(path)) else role
+    reached = tuple(name for name in operations if name)
+    producers = sorted((p for p, role in roles.items() if role == "producer"), key=order.get)  # type: ignore[arg-type]
+    if not producers:
+        return
     unit, merged = _unit_and_merges(module, producers, reached)
-    if not consumers:
+    if "consumer" not in roles.values():
         reason = reason or "Its outputs are the class scores: one for every class."
     if unit == "head" and not merged:
         reason = reason or (
             "Attention mixes these channels, and the block does not say how many heads it has "
             f"(attribute {', '.join(HEAD_COUNTS[:2])})."
         )
-    num_roots = max((r for pairs in places.found.values() for _, r in pairs), default=-1) + 1
-    slices, num_units = _slices(places, num_roots, merged)
-    if slices is None:
-        reason, slices = reason or "Its channels hang together unevenly.", ()
-    if not reason and num_units < 2:
-        reason = f"It has only {num_units} {unit}: none can go."
-    every = tuple(
-        Slice(alias, one.dim, one.indices)
-        for one in slices
-        for alias in aliases.get(one.parameter, (one.parameter,))
-    )
-    first = sorted(producers, key=order.__getitem__)
-    then = sorted(consumers, key=order.__getitem__)
-    return Coupled(num_units, unit, tuple(first), tuple(then), every, reason, tuple(reached))
+    for slices, num_units in _slices(places, merged):
+        own = {one.parameter.rpartition(".")[0] for one in slices}
+        every = tuple(
+            Slice(alias, one.dim, one.indices)
+            for one in slices
+            for alias in aliases.get(one.parameter, (one.parameter,))
+        )
+        few = f"It has only {num_units} {unit}: none can go." if num_units < 2 else ""
+        consumers = sorted((p for p in own if roles.get(p) == "consumer"), key=order.get)  # type: ignore[arg-type]
+        first = tuple(path for path in producers if path in own)
+        yield Coupled(
+            num_units, unit, first or tuple(producers), tuple(consumers), every, reason or few,
+            reached,
+        )  # fmt: skip
 
 
 def _add_places(
@@ -301,7 +303,7 @@ def _add_recurrent(
 
 
 def _unit_and_merges(
-    module: nn.Module, producers: Mapping[str, None], operations: Sequence[str]
+    module: nn.Module, producers: Sequence[str], operations: Sequence[str]
 ) -> tuple[str, list[int]]:
     """What a unit is, and for heads the head of every channel."""
     parts = [module.get_submodule(path) for path in producers]
@@ -327,14 +329,10 @@ def _num_heads(block: nn.Module) -> int:
     return 0
 
 
-def _slices(
-    places: _Places, num_roots: int, merged: Sequence[int]
-) -> tuple[tuple[Slice, ...] | None, int]:
-    """Units as sets of root channels that share a place, and the places of every unit.
-
-    None where units have different numbers of places in a tensor.
-    """
-    parent = [*range(num_roots)]
+def _slices(places: _Places, merged: Sequence[int]) -> Iterator[tuple[tuple[Slice, ...], int]]:
+    """Units as sets of root channels that share a place, sorted by the tensors they lie in."""
+    count = max((r for pairs in places.found.values() for _, r in pairs), default=-1) + 1
+    parent = [*range(count)]
 
     def top(root: int) -> int:
         while parent[root] != root:
@@ -346,24 +344,26 @@ def _slices(
         low, high = sorted((top(a), top(b)))
         parent[high] = low
 
-    for channel, head in enumerate(merged[:num_roots]):
+    for channel, head in enumerate(merged[:count]):
         join(channel, merged.index(head))
     for pairs in places.found.values():
         first: dict[int, int] = {}
         for place, root in pairs:
             join(root, first.setdefault(place, root))
-    tops = sorted({top(root) for root in range(num_roots)})
-    number = {root: index for index, root in enumerate(tops)}
-    slices = []
-    for (parameter, dim), pairs in places.found.items():
-        units: list[set[int]] = [set() for _ in tops]
+    units: dict[int, dict[tuple[str, int], set[int]]] = {}
+    for key, pairs in places.found.items():
         for place, root in pairs:
-            units[number[top(root)]].add(place)
-        if len({len(unit) for unit in units}) > 1:
-            return None, len(tops)
-        indices = torch.tensor([sorted(unit) for unit in units], dtype=torch.long)
-        slices.append(Slice(parameter, dim, indices.view(len(tops), -1)))
-    return tuple(slices), len(tops)
+            units.setdefault(top(root), {}).setdefault(key, set()).add(place)
+    alike: dict[tuple[tuple[tuple[str, int], int], ...], list[dict[tuple[str, int], set[int]]]] = {}
+    for root in sorted(units):
+        kind = tuple(sorted((key, len(held)) for key, held in units[root].items()))
+        alike.setdefault(kind, []).append(units[root])
+    for kind, own in alike.items():
+        slices = [
+            Slice(*key, torch.tensor([sorted(unit[key]) for unit in own], dtype=torch.long))
+            for key, _ in kind
+        ]
+        yield tuple(slices), len(own)
 
 
 def _refuse_overlaps(found: Sequence[Coupled], aliases: Mapping[str, Sequence[str]]) -> None:

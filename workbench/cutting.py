@@ -13,7 +13,7 @@ from workbench.thin import thin_
 if TYPE_CHECKING:
     from workbench.groups import Group
 
-TOLERANCE = 1e-3
+TOLERANCE = 1e-4
 
 
 def try_cutting(model: Model, groups: Sequence["Group"]) -> str:

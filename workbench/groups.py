@@ -4,7 +4,7 @@ At every granularity but ``channel`` a layer is a group of its own. Channels, ne
 heads and hidden units go together with all that depends on them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from fractions import Fraction
@@ -218,7 +218,7 @@ def find_groups(
         found = trace_coupling(model.module, model.input_shape)
     except Exception as error:  # whatever a network written by others does when it is traced
         return Groups(kind, _untraced(inspection, error), _terms(model, inspection, ()), inspection)
-    groups = tuple(_channel_group(one) for one in found)
+    groups = _channel_groups(found)
     groups = _verified(model, groups, found)
     terms = _terms(model, inspection, groups)
     weighed = tuple(_weighed(group, terms) for group in groups)
@@ -260,11 +260,18 @@ def _untraced(inspection: Inspection, error: Exception) -> tuple[Group, ...]:
     )  # fmt: skip
 
 
-def _channel_group(one: Coupled) -> Group:
-    return Group(
-        one.producers[0], one.unit, one.num_units, one.producers, one.consumers, 0, 0,
-        not one.reason, one.reason, False, one.slices,
-    )  # fmt: skip
+def _channel_groups(found: Sequence[Coupled]) -> tuple[Group, ...]:
+    """A group for every set of coupled channels, named after its first layer."""
+    groups: dict[str, Group] = {}
+    for one in found:
+        name, number = one.producers[0], 2
+        while name in groups:  # the channels of one layer go different ways
+            name, number = f"{one.producers[0]}#{number}", number + 1
+        groups[name] = Group(
+            name, one.unit, one.num_units, one.producers, one.consumers, 0, 0, not one.reason,
+            one.reason, False, one.slices,
+        )  # fmt: skip
+    return tuple(groups.values())
 
 
 def _weighed(group: Group, terms: tuple[Term, ...]) -> Group:
@@ -307,11 +314,13 @@ def _terms(
             for part in group.slices:
                 count = part.indices.numel()
                 owners.setdefault((part.parameter, part.dim), []).append((group.name, count))
-    rows = {row.parameter_name: row for row in inspection.layers if row.parameter_name}
+    rows = {row.layer_name: row for row in inspection.layers}
+    rows |= {row.parameter_name: row for row in inspection.layers if row.parameter_name}
     sums: dict[tuple[str, ...], list[int]] = {}
     counted = 0
     for name, parameter in model.module.named_parameters():
-        macs = rows[name].macs if name in rows else 0
+        row = rows.get(name) or rows.get(name.removesuffix(".weight"))
+        macs = row.macs if row else 0
         counted += macs
         dims = [
             _parts(size, owners.get((name, dim), [])) for dim, size in enumerate(parameter.shape)
