@@ -5,7 +5,7 @@ import warnings
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -113,6 +113,7 @@ def test_units_are_named_after_what_they_are() -> None:
     }
 
 
+@settings(max_examples=12)
 @given(st.integers(2, 7), st.lists(st.floats(0, 0.99), min_size=5, max_size=5), st.integers(0, 3))
 def test_cut_is_zeroed_in_mixed_networks(width: int, ratios: list[float], seed: int) -> None:
     model = model_of(Mixed(width))
@@ -138,11 +139,7 @@ def test_removal_is_torch_prunings_own() -> None:
 
     model = load_model("fashion-resnet20")
     groups = find_groups(model, "channel")
-    group = (
-        groups.group("stages.1.0.shortcut.0")
-        if "stages.1.0.shortcut.0" in groups.by_name
-        else (next(g for g in groups.prunable if "stages.1.0.shortcut.0" in g.layers))
-    )
+    group = next(g for g in groups.prunable if "stages.1.0.shortcut.0" in g.layers)
     removed = torch.tensor([0, 3, 7, 20])
     ours = model.copy_module()
     thin_(ours, cut_tensors(model.module.state_dict(), [group], {group.name: removed}))
@@ -244,9 +241,9 @@ class Norm(nn.Module):
         return self.classifier(self.second(self.between(self.first(x))).relu().mean((2, 3)))
 
 
-class Normalised(nn.Module):
+class Centred(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
-        return F.normalize(x, dim=1)
+        return x - x.mean(1, keepdim=True)
 
 
 class Softmax(nn.Module):
@@ -259,14 +256,13 @@ class Softmax(nn.Module):
     [
         (nn.GroupNorm(2, 8), "between (GroupNorm) normalises over these channels"),
         (nn.Conv2d(8, 8, 1, groups=2), "between is a grouped convolution of 2 groups"),
-        (Normalised(), ""),
+        (Centred(), "Cutting it was tried: the other channels then give other numbers"),
         (Softmax(), "Attention mixes these channels"),
     ],
 )
 def test_what_cannot_be_cut_says_why(between: nn.Module, reason: str) -> None:
     groups = groups_of(Norm(between))
     first = next(group for group in groups.groups if "first" in group.layers)
-    print(first.reason)
     assert first.reason.startswith(reason)
     assert not first.prunable
     second = next(group for group in groups.groups if group.name == "second")
