@@ -3,8 +3,18 @@
 import pytest
 import torch
 
-from workbench.criteria import CRITERIA, Criterion, get_criterion, layer_generator, score_layer
+from tests.unit.small import small_model
+from workbench.coupling import Slice
+from workbench.criteria import (
+    CRITERIA,
+    Criterion,
+    get_criterion,
+    layer_generator,
+    score_layer,
+    score_units,
+)
 from workbench.errors import PlanError
+from workbench.groups import Group, find_groups
 
 
 def scores(name: str, weight: torch.Tensor, seed: int = 0, layer: str = "conv1") -> torch.Tensor:
@@ -80,3 +90,70 @@ def test_a_criterion_sees_the_generator_of_its_layer() -> None:
     criterion = Criterion("x", "X", "X.", lambda w, g: (seen.append(g), w.abs())[1])
     score_layer(criterion, torch.ones(3), 5, "fc")
     assert torch.rand(1, generator=seen[0]) == torch.rand(1, generator=layer_generator(5, "fc"))
+
+
+# --- units of coupled groups ---
+
+
+def _group(*slices: Slice) -> Group:
+    return Group("a", "neuron", 2, ("a",), ("b",), slices=slices)
+
+
+def _tensors() -> dict[str, torch.Tensor]:
+    """Layer a has 2 outputs, each read by b at two places; b has 1 output."""
+    return {
+        "a.weight": torch.tensor([[3.0, -4.0], [1.0, 0.0]]),
+        "a.bias": torch.tensor([100.0, 0.0]),
+        "b.weight": torch.tensor([[1.0, -1.0, 2.0, -4.0]]),
+        "place": torch.full((2, 2), 50.0),
+    }
+
+
+COUPLED = _group(
+    Slice("a.weight", 0, torch.tensor([[0], [1]])),
+    Slice("a.bias", 0, torch.tensor([[0], [1]])),
+    Slice("b.weight", 1, torch.tensor([[0, 1], [2, 3]])),
+    Slice("place", 0, torch.tensor([[1], [0]])),
+)
+
+
+def test_a_unit_is_worth_its_share_of_the_norms_on_both_sides_by_hand() -> None:
+    l1 = score_units(get_criterion("l1"), _tensors(), COUPLED, 0)
+    # rows of a: 7 and 1, mean 4; columns of b: 2 and 6, mean 4
+    assert l1.tolist() == [(7 / 4 + 2 / 4) / 2, (1 / 4 + 6 / 4) / 2]
+    l2 = score_units(get_criterion("l2"), _tensors(), COUPLED, 0)
+    rows, columns = torch.tensor([5.0, 1.0]), torch.tensor([2.0, 20.0]).sqrt()
+    expected = (rows / rows.mean() + columns / columns.mean()) / 2
+    assert torch.allclose(l2.float(), expected)
+
+
+def test_the_scale_of_a_layer_does_not_matter_to_its_units() -> None:
+    larger = _tensors()
+    larger["a.weight"] = 8 * larger["a.weight"]
+    for name in ("l1", "l2"):
+        criterion = get_criterion(name)
+        before = score_units(criterion, _tensors(), COUPLED, 0)
+        assert torch.allclose(score_units(criterion, larger, COUPLED, 0), before)
+        assert before.mean() == pytest.approx(1)
+
+
+def test_units_without_any_weight_are_worth_nothing_and_do_not_divide_by_zero() -> None:
+    nothing = {name: 0 * tensor for name, tensor in _tensors().items()}
+    assert score_units(get_criterion("l1"), nothing, COUPLED, 0).tolist() == [0, 0]
+
+
+def test_units_drawn_at_random_depend_on_seed_and_group_only() -> None:
+    model = small_model()
+    group = find_groups(model, "channel").groups[0]
+    random = get_criterion("random")
+    first = score_units(random, model.module.state_dict(), group, 1)
+    assert torch.equal(first, score_units(random, small_model(5).module.state_dict(), group, 1))
+    assert not torch.equal(first, score_units(random, model.module.state_dict(), group, 2))
+    assert len(first) == group.num_units
+
+
+def test_a_weight_that_is_no_number_names_its_tensor() -> None:
+    broken = _tensors()
+    broken["b.weight"][0, 1] = float("nan")
+    with pytest.raises(PlanError, match=r"^b.weight has 1 of 4 scores"):
+        score_units(get_criterion("l1"), broken, COUPLED, 0)

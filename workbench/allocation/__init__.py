@@ -1,4 +1,4 @@
-"""Allocation: how one target becomes a sparsity for every layer."""
+"""Allocation: how one target becomes a sparsity for every group."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -9,7 +9,8 @@ from workbench.allocation.pool import Pool
 from workbench.allocation.uniform import Uniform
 from workbench.criteria import get_criterion
 from workbench.errors import PlanError, SettingsError
-from workbench.layers import Inspection, LayerInfo, inspect
+from workbench.groups import Group, Groups, find_groups
+from workbench.layers import Inspection
 from workbench.model import Model
 from workbench.names import suggest
 from workbench.plan import PruningPlan, check_sparsity
@@ -19,13 +20,13 @@ __all__ = ["ALLOCATIONS", "Allocation", "Budget", "allocate", "get_allocation", 
 
 @dataclass(frozen=True)
 class Allocation:
-    """One way to spread a target over the layers.
+    """One way to spread a target over the groups.
 
     Attributes:
         name: The word used in plans and on the command line.
         title: What a page shows.
         summary: One sentence on what it does.
-        spread: Prepares the method for a pool of layers.
+        spread: Prepares the method for a pool of groups.
     """
 
     name: str
@@ -60,27 +61,34 @@ def get_allocation(name: str) -> Allocation:
 
 def allocate(
     model: Model, method: str, *, sparsity: float | None = None, budget: Budget | None = None,
-    criterion: str = "l1", seed: int = 0, protected: Collection[str] | None = None,
-    inspection: Inspection | None = None,
+    granularity: str = "weight", channel_multiple: int = 1, criterion: str = "l1", seed: int = 0,
+    protected: Collection[str] | None = None, inspection: Inspection | None = None,
+    groups: Groups | None = None,
 ) -> PruningPlan:  # fmt: skip
     """Turn one target into a plan.
 
     Args:
         model: The dense model.
         method: A name in ``ALLOCATIONS``.
-        sparsity: Fraction of the weights in the layers that may be pruned, 0 <= sparsity < 1.
+        sparsity: Fraction of the weights in the layers that may be pruned, or for granularity
+            ``channel`` of the channels in the groups that may be pruned, 0 <= sparsity < 1.
         budget: What to keep of the dense model instead; the plan prunes as little as meets it.
+        granularity: What goes together, such as ``weight`` or ``channel``.
+        channel_multiple: Kept channels are rounded to a multiple of this.
         criterion: How weights are ranked.
         seed: Seed of the criterion.
-        protected: Layers to leave dense; None protects the classifier.
+        protected: Groups to leave dense, by their names or those of layers in them; None
+            protects the classifier.
         inspection: What ``inspect(model)`` returned, to spare a second look.
+        groups: What ``find_groups(model, granularity)`` returned, likewise.
 
     Returns:
-        A plan that names every layer that may be pruned.
+        A plan that names every group that may be pruned. Its sparsities are what pruning meets
+        exactly: quotients of whole numbers wherever not every value is allowed.
 
     Raises:
-        PlanError: If a name is unknown, no layer is left to prune or the budget cannot be met.
-        SparsityError: If ``sparsity`` lies outside [0, 1).
+        PlanError: If a name is unknown, no group is left to prune or the budget cannot be met.
+        SparsityError: If ``sparsity`` lies outside [0, 1) or leaves a layer without weights.
         SettingsError: Unless exactly one of ``sparsity`` and ``budget`` is given.
     """
     if (sparsity is None) == (budget is None):
@@ -88,29 +96,45 @@ def allocate(
             f"A plan needs one target; {'none' if sparsity is None else 'two'} given.",
             "Give either a sparsity or a budget.",
         )
-    spread = get_allocation(method).spread
-    get_criterion(criterion)
-    inspection = inspection or inspect(model)
-    layers = _layers_to_prune(inspection, protected)
-    plan = PruningPlan({}, criterion=criterion, allocation=method, seed=seed, model=model.digest)
-    levels = spread(Pool(model, layers, get_criterion(criterion), seed))
+    spread, ranking = get_allocation(method).spread, get_criterion(criterion)
+    plan = PruningPlan(
+        {}, granularity, criterion, method, seed, model.digest, channel_multiple
+    )  # fmt: skip
+    groups = groups or find_groups(model, granularity, inspection)
+    members = _groups_to_prune(groups, protected)
+    levels = spread(Pool(model, groups, members, ranking, seed, channel_multiple))
     if budget is not None:
-        level: float = smallest_level(inspection, layers, levels, budget)
+        level: float = smallest_level(groups, plan, levels, budget)
     else:
         level = levels.level_of(check_sparsity("The model", sparsity))
     return plan.with_sparsities(levels.sparsities(level), allocation=method)
 
 
-def _layers_to_prune(
-    inspection: Inspection, protected: Collection[str] | None
-) -> tuple[LayerInfo, ...]:
-    for name in protected or ():  # refuses a name that is unknown
-        inspection.layer(name)
-    layers = tuple(
-        layer
-        for layer in inspection.prunable
-        if not (layer.protected if protected is None else layer.layer_name in protected)
-    )
-    if not layers:
-        raise PlanError("No layer is left to prune.", "Protect fewer layers.")
-    return layers
+def _groups_to_prune(groups: Groups, protected: Collection[str] | None) -> tuple[Group, ...]:
+    dense = {group.name for group in groups.groups if group.protected}
+    if protected is not None:
+        dense = {_protected_group(groups, name) for name in protected}
+    members = tuple(group for group in groups.prunable if group.name not in dense)
+    if not members:
+        why = next((group.reason for group in groups.groups if group.reason), "")
+        none = "Nothing" if groups.granularity.structured else "No layer"
+        if not groups.prunable:
+            name = groups.granularity.name
+            raise PlanError(
+                f"{none} can be pruned at granularity {name!r}. {why}".rstrip(),
+                "Choose another granularity, such as weight.",
+            )
+        raise PlanError(f"{none} is left to prune.", "Protect fewer layers.")
+    return members
+
+
+def _protected_group(groups: Groups, name: str) -> str:
+    """The group of that name, or the one that a layer of that name belongs to.
+
+    Raises:
+        PlanError: If there is neither.
+    """
+    for group in groups.groups:
+        if name == group.name or name in group.layers:
+            return group.name
+    return groups.group(name).name  # refuses it

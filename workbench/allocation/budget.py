@@ -1,31 +1,29 @@
 """Budgets: how much of the dense model to keep."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from workbench.accounting import size_with_zeros
+from workbench.accounting import size_of_plan
 from workbench.errors import PlanError, SettingsError
-from workbench.layers import Inspection, LayerInfo
+from workbench.groups import Groups
 from workbench.names import suggest
+from workbench.plan import PruningPlan
 
 UNITS = ("params", "macs", "bytes")
 
 
 class Levels(Protocol):
-    """An allocation on a row of layers, as a single knob: a higher level prunes more."""
+    """An allocation on a row of groups, as a single knob: a higher level prunes more."""
 
     top: int
 
     def level_of(self, sparsity: float) -> float:
-        """The level at which that part of all weights goes."""
-
-    def counts(self, level: float) -> list[int]:
-        """Weights that a level prunes of each layer."""
+        """The level at which that part of all weights, or of all channels, goes."""
 
     def sparsities(self, level: float) -> Mapping[str, float]:
-        """Layer name to sparsity at a level."""
+        """Group name to sparsity at a level."""
 
 
 @dataclass(frozen=True)
@@ -74,15 +72,13 @@ def parse_budget(text: str) -> Budget:
     return Budget(unit.strip(), kept)
 
 
-def smallest_level(
-    inspection: Inspection, layers: Sequence[LayerInfo], levels: Levels, budget: Budget
-) -> int:
+def smallest_level(groups: Groups, plan: PruningPlan, levels: Levels, budget: Budget) -> int:
     """The lowest level, from 0 to ``levels.top``, at which a model meets a budget.
 
     Args:
-        inspection: The dense model.
-        layers: What is pruned.
-        levels: How a level prunes them.
+        groups: Of the dense model.
+        plan: All of the plan but its sparsities.
+        levels: What a level prunes.
         budget: What to meet.
 
     Raises:
@@ -90,8 +86,7 @@ def smallest_level(
     """
 
     def kept(level: int) -> float:
-        names = (layer.layer_name for layer in layers)
-        size = size_with_zeros(inspection, dict(zip(names, levels.counts(level), strict=True)))
+        size = size_of_plan(groups, plan.with_sparsities(levels.sparsities(level)))
         now, dense = {
             "params": (size.num_nonzero, size.num_params),
             "macs": (size.macs, size.dense_macs),

@@ -1,60 +1,95 @@
-"""One ranking over the weights of all layers."""
+"""One ranking over the units of all groups."""
 
 import torch
+from torch import Tensor
 
 from workbench.allocation.pool import Pool
 from workbench.errors import SparsityError
+from workbench.groups import Group
 from workbench.patterns import lowest_pruned, split_counts
 from workbench.plan import num_pruned
 
 
 class GlobalRanking:
-    """Exactly so many of the lowest scores go, in whichever layers they lie.
+    """Exactly so many of the lowest scores go, in whichever groups they lie.
 
-    Each layer's sparsity is stored as the exact quotient of its pruned and all its weights, so
-    that pruning layer by layer gives the same masks. Equal scores go in the order of the layers.
-    The highest score of each layer always stays: no layer is cut off.
+    Each group's sparsity is stored as the exact quotient of its pruned and all its units, so
+    that pruning group by group gives the same. Equal scores go in the order of the groups. The
+    highest score of each group always stays: no layer is cut off. At N:M the layers themselves
+    are ranked, and the lowest are thinned.
+
+    A sparsity counts weights, and for channels it counts channels. Blocks and kernels of
+    different lengths are ranked by their mean scores.
 
     Reference:
         Blalock et al. 2020, "What is the State of Neural Network Pruning?", section 7
         (global magnitude pruning).
+        Fang et al. 2023, "DepGraph: Towards Any Structural Pruning", section 3.3 (channels).
     """
 
     def __init__(self, pool: Pool) -> None:
-        self._layers = pool.layers
-        self._scores = [_spare_highest(scores) for scores in pool.scores()]
-        self._num_weights = pool.num_weights
-        self.top = self._num_weights - len(self._layers)
+        self._pool = pool
+        scores = [*pool.scores()]
+        self._num_units = sum(map(len, scores))
+        if pool.kind == "nm":
+            self._scores = scores
+            self.top = len(scores)
+        else:
+            self._scores = [_spare_highest(own) for own in scores]
+            self.top = self._num_units - len(scores)
 
     def level_of(self, sparsity: float) -> int:
-        """How many weights a sparsity prunes.
+        """How many units a sparsity prunes.
 
         Raises:
-            SparsityError: If that would leave a layer without weights.
+            SparsityError: If that would leave a group without units.
         """
-        count = num_pruned(sparsity, self._num_weights)
+        if self._pool.kind in ("weight", "channel"):
+            count = num_pruned(sparsity, self._num_units)
+        else:
+            count = self._nearest_count(sparsity)
         if count > self.top:
+            layer = "group" if self._pool.kind == "channel" else "layer"
+            unit = self._pool.all.granularity.unit
             raise SparsityError(
-                f"Sparsity {sparsity:.6g} leaves {self._num_weights - count} of "
-                f"{self._num_weights:,} weights for {len(self._layers)} layers.",
-                "Choose a lower sparsity, so that each layer keeps at least one weight.",
+                f"Sparsity {sparsity:.6g} leaves {self._num_units - count} of "
+                f"{self._num_units:,} {unit}s for {len(self._scores)} {layer}s.",
+                f"Choose a lower sparsity, so that each {layer} keeps at least one {unit}.",
             )
         return count
 
-    def counts(self, level: float) -> list[int]:
-        """Weights of each layer among the lowest ``level``."""
-        return split_counts(self._scores, int(level))
-
     def sparsities(self, level: float) -> dict[str, float]:
-        """Layer name to sparsity where the lowest ``level`` weights go."""
-        counts = self.counts(level)
-        return {
-            layer.layer_name: count / layer.num_weights
-            for layer, count in zip(self._layers, counts, strict=True)
-        }
+        """Group name to sparsity where the lowest ``level`` units go."""
+        counts = split_counts(self._scores, int(level))
+        pairs = zip(self._pool.members, counts, strict=True)
+        return {group.name: self._quotient(group, count) for group, count in pairs}
+
+    def _quotient(self, group: Group, count: int) -> float:
+        if self._pool.kind == "nm":
+            return self._pool.nearest(group, 1.0) if count else 0.0
+        if self._pool.kind == "channel":
+            return self._pool.nearest(group, count / group.num_units)
+        return count / group.num_units
+
+    def _nearest_count(self, sparsity: float) -> int:
+        """The number of units, lowest first, whose weights come nearest to a sparsity."""
+        lengths = torch.cat([
+            torch.full((len(own),), self._unit_length(group), dtype=torch.float64)
+            for group, own in zip(self._pool.members, self._scores, strict=True)
+        ])  # fmt: skip
+        order = torch.cat(self._scores).argsort(stable=True)
+        gone = torch.cat([torch.zeros(1, dtype=torch.float64), lengths[order].cumsum(0)])
+        weights = sum(group.num_params for group in self._pool.members)
+        return int((gone - sparsity * weights).abs().argmin())
+
+    def _unit_length(self, group: Group) -> float:
+        """Weights that go with a unit; edge blocks count as the mean of their layer."""
+        if self._pool.kind == "nm":
+            return self._pool.nearest(group, 1.0) * group.num_params
+        return group.num_params / group.num_units
 
 
-def _spare_highest(scores: torch.Tensor) -> torch.Tensor:
+def _spare_highest(scores: Tensor) -> Tensor:
     """Raise the one entry that would be pruned last beyond all others; takes a flat tensor."""
     last = ~lowest_pruned(scores, len(scores) - 1)
     return scores.masked_fill(~last, torch.inf)

@@ -28,12 +28,12 @@ CRITERIA: dict[str, Criterion] = {
             "l2", "Magnitude (L2)",
             "Prunes the weights of smallest square first; for single weights the order is that "
             "of l1.",
-            l2_scores,
+            l2_scores, squares=True,
         ),
         Criterion(
             "random", "Random",
             "Prunes weights at random, the baseline that every criterion should beat.",
-            random_scores,
+            random_scores, weighs=False,
         ),
     )
 }  # fmt: skip

@@ -19,12 +19,16 @@ class Criterion:
         title: What a page shows.
         summary: One sentence on what it does.
         score: Weight of any shape and a generator to scores of the same shape; higher is kept.
+        squares: Whether scores are squares: the norm of several weights is the root of their sum.
+        weighs: Whether scores depend on the weights; otherwise every unit draws its own.
     """
 
     name: str
     title: str
     summary: str
     score: Callable[[Tensor, torch.Generator], Tensor]
+    squares: bool = False
+    weighs: bool = True
 
 
 def layer_generator(seed: int, layer_name: str) -> torch.Generator:
