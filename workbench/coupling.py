@@ -7,8 +7,9 @@ plain index lists: for every unit the places in the state dict that go with it.
 
 import copy
 import warnings
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,8 +17,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
-HEAD_COUNTS = ("heads", "num_heads", "n_heads", "num_attention_heads")
-"""Attributes under which attention blocks keep their number of heads."""
+from workbench.thin import HEADS
+
 _ATTENTION = ("ScaledDotProduct", "BmmBackward", "SoftmaxBackward")
 _RECURRENT = (nn.RNN, nn.LSTM, nn.GRU)
 _GATES = {nn.RNN: 1, nn.LSTM: 4, nn.GRU: 3}
@@ -162,15 +163,8 @@ class _Item:
     roots: Sequence[int]
 
 
-@dataclass
-class _Places:
-    """Places of tensors, each with the root channel that it goes with."""
-
-    found: dict[tuple[str, int], list[tuple[int, int]]] = field(default_factory=dict)
-
-    def add(self, parameter: str, dim: int, pairs: Sequence[tuple[int, int]]) -> None:
-        """Add ``(place, root)`` pairs."""
-        self.found.setdefault((parameter, dim), []).extend(pairs)
+_Places = defaultdict[tuple[str, int], list[tuple[int, int]]]
+"""Tensor and dimension to its places, each with the root channel that it goes with."""
 
 
 def _coupled(
@@ -181,7 +175,7 @@ def _coupled(
 
     It becomes several where its channels go different ways, as behind a concatenation.
     """
-    places, reason, operations = _Places(), "", []
+    places, reason, operations = _Places(list), "", []
     roles: dict[str, str] = {}
     for item in items:
         part = item.node.module
@@ -207,7 +201,7 @@ def _coupled(
     if unit == "head" and not merged:
         reason = reason or (
             "Attention mixes these channels, and the block does not say how many heads it has "
-            f"(attribute {', '.join(HEAD_COUNTS[:2])})."
+            f"(attribute {', '.join(HEADS[:2])})."
         )
     for slices, num_units in _slices(places, merged):
         own = {one.parameter.rpartition(".")[0] for one in slices}
@@ -216,7 +210,7 @@ def _coupled(
             for one in slices
             for alias in aliases.get(one.parameter, (one.parameter,))
         )
-        few = f"It has only {num_units} {unit}: none can go." if num_units < 2 else ""
+        few = "All of it hangs together: no part can go." if num_units < 2 else ""
         consumers = sorted((p for p in own if roles.get(p) == "consumer"), key=order.get)  # type: ignore[arg-type]
         first = tuple(path for path in producers if path in own)
         yield Coupled(
@@ -238,7 +232,7 @@ def _add_places(
         for key in ("weight", "bias", "running_mean", "running_var"):
             tensor = getattr(part, key, None)
             if tensor is not None and len(tensor) > 1:
-                places.add(f"{prefix}{key}", 0, pairs)
+                places[f"{prefix}{key}", 0].extend(pairs)
         return "", ""
     if isinstance(part, nn.LayerNorm | nn.GroupNorm):
         kind = type(part).__name__
@@ -257,16 +251,20 @@ def _add_matrix(
     """Places of a convolution or Linear layer: its outputs, or the inputs of each output."""
     prefix = f"{path}." if path else ""
     groups, out_dim = getattr(part, "groups", 1), 1 if isinstance(part, _ConvTransposeNd) else 0
-    if groups > 1 and not groups == part.in_channels == part.out_channels:
-        return "consumer", f"{path} is a grouped convolution of {groups} groups."
-    if groups > 1:
-        out_dim = 0  # depthwise: one row for each channel, which is input and output
-    elif not item.outputs:
-        places.add(f"{prefix}weight", 1 - out_dim, pairs)
+    if groups > 1 and out_dim == 1:
+        return "consumer", f"{path} is a transposed convolution of {groups} groups."
+    depthwise = groups > 1 and groups == part.in_channels == part.out_channels
+    if not item.outputs and not depthwise:
+        inputs = part.get_parameter("weight").shape[1 - out_dim]  # of each group
+        own = [(place % inputs, root) for place, root in pairs] if groups > 1 else pairs
+        places[f"{prefix}weight", 1 - out_dim].extend(own)
         return "consumer", ""
-    places.add(f"{prefix}weight", out_dim, pairs)
+    if groups > 1 and not depthwise:  # every group loses the same number
+        each = part.get_parameter("weight").shape[0] // groups
+        places["", 0].extend([(place % each, root) for place, root in pairs])
+    places[f"{prefix}weight", out_dim].extend(pairs)
     if part.bias is not None:
-        places.add(f"{prefix}bias", 0, pairs)
+        places[f"{prefix}bias", 0].extend(pairs)
     return "producer", ""
 
 
@@ -277,7 +275,7 @@ def _add_recurrent(
     suffixes = ("", "_reverse")[: _directions(layer)]
     if not item.outputs:
         for suffix in suffixes:
-            places.add(f"{prefix}weight_ih_l0{suffix}", 1, pairs)
+            places[f"{prefix}weight_ih_l0{suffix}", 1].extend(pairs)
         return "consumer", ""
     if layer.proj_size:
         return "producer", f"{prefix[:-1]} projects its hidden units to another width."
@@ -288,17 +286,17 @@ def _add_recurrent(
         for suffix in suffixes:
             end = f"l{number}{suffix}"
             for matrix in ("ih", "hh"):
-                places.add(f"{prefix}weight_{matrix}_{end}", 0, rows)
+                places[f"{prefix}weight_{matrix}_{end}", 0].extend(rows)
                 if layer.bias:
-                    places.add(f"{prefix}bias_{matrix}_{end}", 0, rows)
-            places.add(f"{prefix}weight_hh_{end}", 1, units)
+                    places[f"{prefix}bias_{matrix}_{end}", 0].extend(rows)
+            places[f"{prefix}weight_hh_{end}", 1].extend(units)
             if number:
                 both = [
                     (direction * hidden + unit, root)
                     for unit, root in units
                     for direction in range(len(suffixes))
                 ]
-                places.add(f"{prefix}weight_ih_{end}", 1, both)
+                places[f"{prefix}weight_ih_{end}", 1].extend(both)
     return "producer", ""
 
 
@@ -322,7 +320,7 @@ def _unit_and_merges(
 
 
 def _num_heads(block: nn.Module) -> int:
-    for name in HEAD_COUNTS:
+    for name in HEADS:
         value = getattr(block, name, None)
         if isinstance(value, int) and not isinstance(value, bool) and value > 0:
             return value
@@ -331,7 +329,7 @@ def _num_heads(block: nn.Module) -> int:
 
 def _slices(places: _Places, merged: Sequence[int]) -> Iterator[tuple[tuple[Slice, ...], int]]:
     """Units as sets of root channels that share a place, sorted by the tensors they lie in."""
-    count = max((r for pairs in places.found.values() for _, r in pairs), default=-1) + 1
+    count = max((r for pairs in places.values() for _, r in pairs), default=-1) + 1
     parent = [*range(count)]
 
     def top(root: int) -> int:
@@ -346,17 +344,17 @@ def _slices(places: _Places, merged: Sequence[int]) -> Iterator[tuple[tuple[Slic
 
     for channel, head in enumerate(merged[:count]):
         join(channel, merged.index(head))
-    for pairs in places.found.values():
+    for pairs in places.values():
         first: dict[int, int] = {}
         for place, root in pairs:
             join(root, first.setdefault(place, root))
     units: dict[int, dict[tuple[str, int], set[int]]] = {}
-    for key, pairs in places.found.items():
+    for key, pairs in places.items():
         for place, root in pairs:
             units.setdefault(top(root), {}).setdefault(key, set()).add(place)
     alike: dict[tuple[tuple[tuple[str, int], int], ...], list[dict[tuple[str, int], set[int]]]] = {}
     for root in sorted(units):
-        kind = tuple(sorted((key, len(held)) for key, held in units[root].items()))
+        kind = tuple(sorted((key, len(held)) for key, held in units[root].items() if key[0]))
         alike.setdefault(kind, []).append(units[root])
     for kind, own in alike.items():
         slices = [

@@ -255,7 +255,7 @@ class Softmax(nn.Module):
     ("between", "reason"),
     [
         (nn.GroupNorm(2, 8), "between (GroupNorm) normalises over these channels"),
-        (nn.Conv2d(8, 8, 1, groups=2), "between is a grouped convolution of 2 groups"),
+        (nn.ConvTranspose2d(8, 8, 1, groups=2), "between is a transposed convolution of 2 groups"),
         (Centred(), "Cutting it was tried: the other channels then give other numbers"),
         (Softmax(), "Attention mixes these channels"),
     ],
@@ -267,6 +267,21 @@ def test_what_cannot_be_cut_says_why(between: nn.Module, reason: str) -> None:
     assert not first.prunable
     second = next(group for group in groups.groups if group.name == "second")
     assert second.prunable  # its neighbour is not dragged along
+
+
+def test_every_group_of_a_convolution_loses_the_same_channels() -> None:
+    model = model_of(Norm(nn.Conv2d(8, 12, 3, groups=2)))
+    model.module.second = nn.Conv2d(12, 6, 1)
+    groups = find_groups(model, "channel")
+    assert [(g.name, g.num_units) for g in groups.prunable] == [
+        ("first", 4), ("between", 6), ("second", 6)
+    ]  # fmt: skip
+    plan = PruningPlan({"first": 0.25, "between": 0.5}, granularity="channel")
+    thin, zeroed = prune(model, plan), preview(model, plan)
+    between = thin.model.module.between
+    assert (between.in_channels, between.out_channels, between.groups) == (6, 6, 2)
+    torch.testing.assert_close(scores_of(thin.model), scores_of(zeroed.model), rtol=0, atol=1e-5)
+    assert size_of_plan(groups, plan).macs == inspect(thin.model).macs
 
 
 class Tied(nn.Module):
