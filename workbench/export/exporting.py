@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from workbench.architectures import ARCHITECTURES
 from workbench.data import Data, Split
 from workbench.errors import ExportError
+from workbench.export.before import inspect_before
 from workbench.export.check import (
     BATCH_SIZE,
     REFERENCE,
@@ -34,7 +35,7 @@ from workbench.export.formats import (
     trace,
 )
 from workbench.export.page import report_page
-from workbench.export.report import ON_ZEROS, Facts, make_report
+from workbench.export.report import ON_CHANNELS, ON_ZEROS, Facts, make_report
 from workbench.export.source import model_source, takes_pixels
 from workbench.layers import Inspection, inspect
 from workbench.model import Model, check_fit
@@ -54,8 +55,8 @@ RANDOM_SEED = 0
 def export_model(
     model: Model, data: Data | None, plan: PruningPlan | None, folder: Path | str, *,
     formats: Collection[str] = tuple(FORMATS), run: "Run | None" = None,
-    num_samples: int = 256, accuracy: bool = False, fresh_process: bool = True,
-    report: Report = ignore, should_stop: ShouldStop = never,
+    dense: Model | None = None, num_samples: int = 256, accuracy: bool = False,
+    fresh_process: bool = True, report: Report = ignore, should_stop: ShouldStop = never,
 ) -> Exported:  # fmt: skip
     """Write a model as files that run elsewhere, each proven to give the same class scores.
 
@@ -68,6 +69,8 @@ def export_model(
         folder: Where the files go; it must be new, empty or an earlier export.
         formats: Names in ``FORMATS``; all of them by default.
         run: The measured stages that led to this model, for the report.
+        dense: What it was pruned from, for the report; where channels are missing and it is None,
+            the network that the architecture builds.
         num_samples: How many test images to compare on.
         accuracy: Measure the accuracy of the ONNX file too, on all test images.
         fresh_process: Run the files in a process of their own, as another machine would.
@@ -83,7 +86,7 @@ def export_model(
     """
     begin = time.perf_counter()
     folder = Path(folder).absolute()
-    export = _Export(model, data, plan, run, get_formats(formats), report, should_stop)
+    export = _Export(model, data, plan, run, dense, get_formats(formats), report, should_stop)
     with new_folder(folder) as work:
         export.write_files(work)
         export.compare(work, num_samples, accuracy, fresh_process)
@@ -135,7 +138,7 @@ class _Export:
 
     def __init__(
         self, model: Model, data: Data | None, plan: PruningPlan | None, run: "Run | None",
-        names: tuple[str, ...], report: Report, should_stop: ShouldStop,
+        dense: Model | None, names: tuple[str, ...], report: Report, should_stop: ShouldStop,
     ) -> None:  # fmt: skip
         if data is not None:
             check_fit(model, data)
@@ -144,6 +147,7 @@ class _Export:
         self.model = replace(model, module=module.eval())
         self.data, self.plan, self.run, self.names = data, plan, run, names
         self.inspection: Inspection = inspect(self.model)
+        self.before = inspect_before(self.model, dense)
         self.files: list[ExportedFile] = []
         self.checks: tuple[FileCheck, ...] = ()
         self.notes: list[str] = []
@@ -220,9 +224,12 @@ class _Export:
         zeros = sum(row.num_zeros for row in self.inspection.prunable)
         if zeros:
             self.notes.append(ON_ZEROS)
+        if self.before:
+            self.notes.append(ON_CHANNELS)
         facts = Facts(
-            self.model, self.inspection, self.data, self.plan, self.run, tuple(self.files),
-            self.checks, tuple(self.notes), self.tolerance, self.zipped_weights_bytes,
+            self.model, self.inspection, self.before, self.data, self.plan, self.run,
+            tuple(self.files), self.checks, tuple(self.notes), self.tolerance,
+            self.zipped_weights_bytes,
         )  # fmt: skip
         values = make_report(facts)
         self._write(work / REPORT, (json.dumps(values, indent=2) + "\n").encode())
@@ -233,6 +240,7 @@ class _Export:
             "name": self.model.name,
             "architecture": self.model.architecture,
             "arguments": dict(self.model.arguments),
+            "input_shape": list(self.model.input_shape),
             "data": self.data.name if self.data else self.model.data_name,
         }
         content = safetensors_bytes(self.model.module, record)
@@ -261,6 +269,9 @@ class _Export:
             "name": self.model.name,
             "digest": self.model.digest,
             "plan": self.plan.digest if self.plan else "",
+            "granularity": self.plan.granularity if self.plan else "",
+            "num_params": self.inspection.num_params,
+            "dense_num_params": (self.before or self.inspection).num_params,
         }
         if self.data is not None:
             facts["class_names"] = list(self.data.class_names)

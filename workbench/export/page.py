@@ -2,8 +2,11 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
+from math import prod
 from string import Template
 from typing import Any
+
+from workbench.granularity import parse_granularity
 
 _STYLE = """
 :root { color-scheme: light dark; --paper: #fff; --ink: #1c2126; --soft: #5b6570; --line: #dfe3e8;
@@ -73,9 +76,9 @@ def report_page(report: Mapping[str, Any]) -> str:
     """The page for a report made by ``make_report``."""
     model, size = report["model"], report["size"]
     title = f"{model['name']}: {100 * (1 - _kept(size)):.1f} % of all parameters pruned"
-    if size["num_nonzero"] == size["num_params"]:
+    if size["num_nonzero"] == size["dense_num_params"]:
         title = f"{model['name']}: dense model"
-    shape = " x ".join(map(str, model["input_shape"]))
+    shape = _by(model["input_shape"])
     subtitle = f"{model['architecture'] or 'Own network'}, images {shape}"
     if report["data"]:
         subtitle += f", compared on test images of {report['data']['name']}"
@@ -101,10 +104,12 @@ def report_page(report: Mapping[str, Any]) -> str:
 
 def _cards(report: Mapping[str, Any]) -> str:
     size, stages = report["size"], report["stages"]
+    zeros = size["num_nonzero"] < size["num_params"]
     cards = [
-        (_number(size["num_nonzero"]), "non-zero parameters",
-         f"of {_number(size['num_params'])}; compression ratio {size['compression_ratio']:.2f}"),
-        (_number(size["macs"]), "theoretical MACs",
+        (_number(size["num_nonzero"]), "non-zero parameters" if zeros else "parameters",
+         f"of {_number(size['dense_num_params'])}; compression ratio "
+         f"{size['compression_ratio']:.2f}"),
+        (_number(size["macs"]), "theoretical MACs" if zeros else "MACs",
          f"of {_number(size['dense_macs'])}; theoretical speedup "
          f"{size['theoretical_speedup']:.2f}"),
     ]  # fmt: skip
@@ -136,9 +141,14 @@ def _pruned(report: Mapping[str, Any]) -> str:
     target = "any model with these layers"
     if plan["model"]:
         target = f"the dense model <code>{escape(plan['model'])}</code>"
+    kind = parse_granularity(plan["granularity"])
+    what = f"{kind.title}: {count} layers pruned, what goes"
+    ratios = "sparsities"
+    if kind.structured:
+        what, ratios = f"{kind.title}: {count} groups cut, what goes", "channel pruning ratios"
     return (
-        f"<p>Single weights of {count} layers, chosen by the criterion "
-        f"<code>{escape(plan['criterion'])}</code>; sparsities by "
+        f"<p>{escape(what)} chosen by the criterion "
+        f"<code>{escape(plan['criterion'])}</code>; {ratios} by "
         f"<code>{escape(plan['allocation'])}</code>, seed {plan['seed']}. "
         f"The plan is <code>plan.yaml</code>, digest <code>{report['plan_digest']}</code>; it "
         f"applies to {target}.</p>" + _recovery(report["run"])
@@ -181,23 +191,27 @@ def _stages(stages: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _layers(layers: Sequence[Mapping[str, Any]]) -> str:
+    """Every prunable layer; a column says what it was where channels were removed."""
+    rows = [row for row in layers if row["prunable"]]
+    thinner = any(row["shape"] != row["dense_shape"] for row in rows)
     key = (
         '<p class="soft"><span class="key" style="background:var(--kept);margin-left:0"></span>'
         'kept<span class="key" style="background:var(--pruned)"></span>pruned</p>'
     )
-    rows = [
-        [
-            f"<code>{escape(layer['layer_name'])}</code>", escape(layer["type"]),
-            " x ".join(map(str, layer["shape"])), _number(layer["num_params"]),
-            _number(layer["num_zeros"]), _percent(layer["sparsity"]),
-            f'<div class="bar" role="img" aria-label="{_percent(layer["sparsity"])} pruned">'
-            f'<i style="width:{100 * layer["sparsity"]:.1f}%"></i></div>',
-        ]
-        for layer in layers
-        if layer["prunable"]
-    ]  # fmt: skip
-    heads = ["Layer", "Type", "Shape", "Parameters", "Zeros", "Sparsity", ""]
-    return key + _table(heads, rows)
+    cells = []
+    for row in rows:
+        gone = 1 - (row["num_weights"] - row["num_zeros"]) / max(1, prod(row["dense_shape"]))
+        cells.append([
+            f"<code>{escape(row['layer_name'])}</code>", escape(row["type"]),
+            *([_by(row["dense_shape"])] if thinner else []),
+            _by(row["shape"]), _number(row["num_params"]), _number(row["num_zeros"]),
+            _percent(gone if thinner else row["sparsity"]),
+            f'<div class="bar" role="img" aria-label="{_percent(gone)} pruned">'
+            f'<i style="width:{100 * gone:.1f}%"></i></div>',
+        ])  # fmt: skip
+    heads = ["Layer", "Type", *(["Shape before"] if thinner else []), "Shape", "Parameters",
+             "Zeros", "Weights gone" if thinner else "Sparsity", ""]  # fmt: skip
+    return key + _table(heads, cells)
 
 
 def _files(report: Mapping[str, Any]) -> str:
@@ -278,7 +292,7 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _kept(size: Mapping[str, Any]) -> float:
-    return float(size["num_nonzero"]) / max(1, size["num_params"])
+    return float(size["num_nonzero"]) / max(1.0, float(size["dense_num_params"]))
 
 
 def _number(value: float) -> str:
@@ -291,6 +305,10 @@ def _percent(value: float) -> str:
 
 def _difference(value: float) -> str:
     return f"{value:.1e}" if value else "0"
+
+
+def _by(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))
 
 
 def _short(values: Sequence[float]) -> str:

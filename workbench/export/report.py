@@ -1,14 +1,14 @@
 """The report of an export: every number about it, as plain values."""
 
 import platform
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from workbench import __version__
-from workbench.accounting import size_with_zeros
+from workbench.accounting import BYTES_PER_PARAM, size_with_zeros
 from workbench.data import Data
 from workbench.export.exported import ExportedFile, FileCheck
 from workbench.export.folder import KIND
@@ -27,6 +27,11 @@ ON_ZEROS = (
     "is in storage, once the file is compressed, and in engines made for sparse weights. "
     "Theoretical speedup counts multiplications with non-zero weights; it is not a measurement."
 )
+ON_CHANNELS = (
+    "Whole channels, neurons or heads were removed: the tensors themselves are smaller, so every "
+    "engine stores and computes less, without knowing of pruning. How much faster that is depends "
+    "on the engine and the machine: theoretical speedup counts multiplications."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +41,7 @@ class Facts:
     Attributes:
         model: The exported model.
         inspection: Its layers.
+        before: Layers of the network that channels were removed from; None where none were.
         data: The data it was compared on; None where random images had to do.
         plan: What was pruned; None where the model was exported as it came.
         run: The measured stages that led to it; None where there are none.
@@ -48,6 +54,7 @@ class Facts:
 
     model: Model
     inspection: Inspection
+    before: Inspection | None
     data: Data | None
     plan: PruningPlan | None
     run: "Run | None"
@@ -78,10 +85,10 @@ def make_report(facts: Facts) -> dict[str, object]:
         "plan": plan.to_dict() if plan else None,
         "plan_digest": plan.digest if plan else None,
         "seed": plan.seed if plan else None,
-        "size": model_size(facts.inspection),
+        "size": model_size(facts.inspection, facts.before),
         "stages": _stages(run),
         "run": run.to_dict() if run else None,
-        "layers": [_layer(row.to_dict()) for row in facts.inspection.layers],
+        "layers": _layers(facts.inspection, facts.before),
         "checks": [asdict(check) for check in facts.checks],
         "max_abs_diff": max((check.max_abs_diff for check in facts.checks), default=0.0),
         "tolerance": facts.tolerance,
@@ -91,10 +98,23 @@ def make_report(facts: Facts) -> dict[str, object]:
     }
 
 
-def model_size(inspection: Inspection) -> dict[str, float]:
-    """Parameters, MACs and bytes that the zeros of a model leave, beside the dense ones."""
+def model_size(inspection: Inspection, before: Inspection | None = None) -> dict[str, float]:
+    """Parameters, MACs and bytes of a model beside those of the network before pruning.
+
+    Args:
+        inspection: The model; zeros count as pruned.
+        before: The network that channels were removed from; None where none were.
+    """
     zeros = {row.layer_name: row.num_zeros for row in inspection.prunable}
-    return size_with_zeros(inspection, zeros).to_dict()
+    size = size_with_zeros(inspection, zeros)
+    dense = before or inspection
+    compared = replace(
+        size, num_params=dense.num_params, dense_macs=dense.macs,
+        dense_bytes=BYTES_PER_PARAM * dense.num_params,
+    )  # fmt: skip
+    return compared.to_dict() | {
+        "num_params": inspection.num_params, "dense_num_params": dense.num_params,
+    }  # fmt: skip
 
 
 def _versions() -> dict[str, str]:
@@ -129,8 +149,14 @@ def _stages(run: "Run | None") -> list[dict[str, object]]:
     ]
 
 
-def _layer(row: Mapping[str, object]) -> dict[str, object]:
-    zeros, count = row["num_zeros"], row["num_weights"]
-    assert isinstance(zeros, int)
-    assert isinstance(count, int)
-    return dict(row) | {"sparsity": zeros / count if count else 0.0}
+def _layers(inspection: Inspection, before: Inspection | None) -> list[dict[str, object]]:
+    """A row for each layer: its own values, its sparsity and its shape before pruning."""
+    shapes = {row.layer_name: row.shape for row in (before or inspection).layers}
+    return [
+        row.to_dict()
+        | {
+            "sparsity": row.num_zeros / row.num_weights if row.num_weights else 0.0,
+            "dense_shape": list(shapes.get(row.layer_name, row.shape)),
+        }
+        for row in inspection.layers
+    ]

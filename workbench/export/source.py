@@ -1,13 +1,16 @@
 """Write ``model.py``: the network's own source, its arguments and a reader for its weights."""
 
 import ast
+import inspect
 import sys
 from collections.abc import Mapping
 from string import Template
 
+import workbench.thin
 from workbench.architectures import ARCHITECTURES
 from workbench.data import Data
 from workbench.errors import ExportError
+from workbench.export.before import is_thin
 from workbench.model import Model
 from workbench.names import suggest
 
@@ -49,7 +52,8 @@ def load(path: str | Path | None = None, device: str = "cpu") -> nn.Module:
     """
     path = Path(path) if path else Path(__file__).resolve().with_name("weights.safetensors")
     network = $build(**ARGUMENTS)
-    network.load_state_dict(read_safetensors(path))
+    tensors = read_safetensors(path)
+    $fill
     return network.eval().to(device)
 
 
@@ -77,7 +81,7 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
             flat = torch.frombuffer(content, dtype=dtype, count=count, offset=first)
         tensors[name] = flat.view(shape)
     return tensors
-$normalise
+$thin$normalise
 
 def describe(network: nn.Module) -> str:
     """Say what the network is and how much of it is left, layer by layer."""
@@ -89,13 +93,13 @@ def describe(network: nn.Module) -> str:
         f"images {' x '.join(map(str, INPUT_SHAPE))}, {NUM_CLASSES} classes",
         f"{total:,} parameters, {kept:,} of them not zero ({kept / total:.1%})",
     ]
-    width = max(map(len, parameters))
+$before    width = max(map(len, parameters))
     for name, p in parameters.items():
         if p.dim() > 1:
             shape = " x ".join(map(str, p.shape))
             zeros = 1 - int(p.count_nonzero()) / p.numel()
             lines.append(f"  {name:{width}}  {shape:>16}  {zeros:6.1%} zero")
-    return "\\n".join(lines)
+$was    return "\\n".join(lines)
 
 
 if __name__ == "__main__":
@@ -110,6 +114,16 @@ def normalise(images: Tensor) -> Tensor:
     mean, std = (torch.tensor(numbers).view(1, -1, 1, 1) for numbers in (MEAN, STD))
     return images.sub(mean.to(images.device)).div(std.to(images.device))
 '''
+
+_BEFORE = """\
+    with torch.device("meta"):
+        before = dict($build(**ARGUMENTS).named_parameters())
+    dense = sum(p.numel() for p in before.values())
+    lines.append(f"channels were removed: {total / dense:.1%} of {dense:,} parameters are left")
+"""
+_WAS = """\
+            lines[-1] += f"  was {' x '.join(map(str, before[name].shape))}"
+"""
 
 
 def model_source(model: Model, data: Data | None = None) -> str:
@@ -129,6 +143,9 @@ def model_source(model: Model, data: Data | None = None) -> str:
         )
     family = ARCHITECTURES[model.architecture]
     origin, classes, imports = _needed(family.source)
+    thin = thin_imports = ""
+    if is_thin(model):
+        _, thin, thin_imports = _needed(inspect.getsource(workbench.thin))
     usage = ["from model import load", "network = load()"]
     call = "scores = network(images)"
     normalises = data is not None and takes_pixels(data)
@@ -139,11 +156,15 @@ def model_source(model: Model, data: Data | None = None) -> str:
     return _TEMPLATE.substitute(
         title=_one_line(f"{model.name}, as the pruning workbench left it."),
         usage="\n".join(f"    {line}" for line in usage),
-        imports=_format_imports(_HELPER_IMPORTS + imports),
+        imports=_format_imports("\n".join((_HELPER_IMPORTS, imports, thin_imports))),
         constants=_constants(model, data),
         origin=origin,
         classes=classes,
         build=family.build.__name__,
+        fill="thin_(network, tensors)" if thin else "network.load_state_dict(tensors)",
+        thin=f"\n\n{thin}\n" if thin else "",
+        before=Template(_BEFORE).substitute(build=family.build.__name__) if thin else "",
+        was=_WAS if thin else "",
         normalise=_NORMALISE if normalises else "",
     )
 
@@ -161,8 +182,11 @@ def _needed(source: str) -> tuple[str, str, str]:
     for node in tree.body:
         if isinstance(node, ast.Import | ast.ImportFrom):
             imports.append(node)
-        elif isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name != _NOT_NEEDED:
-            first = min([node.lineno, *(entry.lineno for entry in node.decorator_list)])
+        elif isinstance(node, ast.ClassDef | ast.FunctionDef | ast.Assign):
+            if getattr(node, "name", "") == _NOT_NEEDED:
+                continue
+            decorators = getattr(node, "decorator_list", ())
+            first = min([node.lineno, *(entry.lineno for entry in decorators)])
             parts.append("\n".join(lines[first - 1 : node.end_lineno]))
             used |= {name.id for name in ast.walk(node) if isinstance(name, ast.Name)}
     kept = []

@@ -13,6 +13,7 @@ from workbench.loading.skeleton import (
     check_depth,
     narrowed,
     recorded_arguments,
+    recorded_images,
     widened,
 )
 from workbench.loading.wording import by, counted, listed, shown
@@ -25,11 +26,15 @@ _HEAD = 16
 
 @dataclass(frozen=True)
 class Fitted:
-    """A family with the arguments that a state dict was saved from, and its empty network."""
+    """A family with the arguments that a state dict was saved from, and its empty network.
+
+    Channels may be missing from the network. ``images`` is the shape that the file's record tells.
+    """
 
     family: Architecture
     arguments: dict[str, object]
     skeleton: nn.Module
+    images: Images = None
 
     @property
     def expected(self) -> dict[str, Tensor]:
@@ -94,8 +99,9 @@ def _as_recorded(
     if arguments is None or record.get("architecture") != family.name:
         return None
     arguments = _with_images(arguments, input_shape)
-    skeleton = narrowed(family, arguments, tensors, input_shape)
-    return Fitted(family, arguments, skeleton) if skeleton else None
+    images = input_shape or recorded_images(record)
+    skeleton = narrowed(family, arguments, tensors, images)
+    return Fitted(family, arguments, skeleton, images) if skeleton else None
 
 
 def _widened(

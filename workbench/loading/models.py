@@ -99,7 +99,7 @@ def _from_bytes(
     tensors, notes = read_tensors(file, data, kind)
     fitted, assumed = find_family(file, tensors, architecture, record, input_shape)
     module, conversions = fill(file, tensors, fitted)
-    shape = input_shape or fitted.family.input_shape(fitted.arguments)
+    shape = input_shape or fitted.images or fitted.family.input_shape(fitted.arguments)
     num_classes = check_runs(file, module, shape)
     notes += assumed + conversions
     trained_on = record.get("data") if card is not None else ""

@@ -1,6 +1,7 @@
 """Networks without data: built to compare shapes, and narrowed where channels were removed."""
 
 from collections.abc import Callable, Iterator, Mapping
+from math import prod
 
 import torch
 from torch import Tensor, nn
@@ -109,6 +110,16 @@ def recorded_arguments(record: Mapping[str, object], num_tensors: int) -> Argume
         if len(numbers) > num_tensors or not all(type(number) is int for number in numbers):
             return None
     return dict(arguments)
+
+
+def recorded_images(record: Mapping[str, object]) -> Images:
+    """The shape of an image in a file's record; None unless it is one that could be."""
+    shape = record.get("input_shape")
+    if not isinstance(shape, list) or len(shape) != 3:
+        return None
+    if not all(type(n) is int and n > 0 for n in shape) or prod(shape) > limits.MAX_IMAGE_NUMBERS:
+        return None
+    return (shape[0], shape[1], shape[2])
 
 
 def widened(
