@@ -26,8 +26,7 @@ ROWS = (
     },
     {
         "accounting", "allocation", "criteria", "curves", "distributions", "encodings", "latency",
-        "metrics", "pareto", "prediction", "prune", "reconstruct", "repair", "speedup",
-        "staircase",
+        "metrics", "pareto", "prediction", "prune", "reconstruct", "repair", "unit_scores",
     },
     {
         "architectures", "augment", "coupling", "cutting", "data", "data_checks", "device",

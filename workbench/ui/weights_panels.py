@@ -82,7 +82,7 @@ def _show_all(
 def _cuts(layers: Sequence[LayerDistribution]) -> list[float]:
     """Per layer the absolute weight at which the current plan cuts, 0 where it does not."""
     plan = session.plan()
-    if plan.criterion not in _RANKED_BY_MAGNITUDE:
+    if plan.granularity != "weight" or plan.criterion not in _RANKED_BY_MAGNITUDE:
         return [0.0] * len(layers)
     return [layer.threshold(plan.sparsities.get(layer.layer_name, 0.0)) for layer in layers]
 
@@ -105,10 +105,12 @@ def _takeaway(layers: Sequence[LayerDistribution], cuts: Sequence[float]) -> str
 
 def _choose_sparsity(name: str) -> float:
     """What sparsity to look at: the plan's for this layer, until it is changed."""
-    planned = session.plan().sparsities.get(name, _USUAL_SPARSITY)
+    plan = session.plan()
+    planned = plan.sparsities.get(name) if plan.granularity == "weight" else None
+    planned = _USUAL_SPARSITY if planned is None else planned
     chosen = st.slider(
         _("Sparsity to look at"), 0, 99, round(100 * planned), format="%d %%",
-        key=f"look_{session.plan().digest}_{name}",
+        key=f"look_{plan.digest}_{name}",
         help=_("{term} The plan itself stays as it is.").format(term=explain("sparsity")),
     )  # fmt: skip
     return chosen / 100

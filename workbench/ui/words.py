@@ -1,40 +1,95 @@
-"""The glossary: one sentence for every term, shown as help wherever the term stands."""
+"""The glossary: a few sentences for every term; the first is the help wherever the term stands."""
 
 from collections.abc import Mapping
+
+import streamlit as st
 
 from workbench.ui.i18n import _
 
 
 def glossary() -> Mapping[str, str]:
     """Every term with its explanation; the first sentence is the help text."""
+    return {**_pruning_terms(), **_model_terms(), **_measuring_terms()}
+
+
+def explain(term: str) -> str:
+    """The help text of a term: the first sentence of its glossary entry."""
+    first, dot, _rest = glossary()[term].partition(". ")
+    return first + dot.strip()
+
+
+def show_glossary() -> None:
+    """All terms in alphabetical order, one click away from every page."""
+    with st.popover(_("Glossary"), icon=":material/menu_book:", width="stretch"):
+        for term, text in sorted(glossary().items(), key=lambda item: item[0].lower()):
+            st.markdown(f"**{term}** · {text}")
+
+
+def _pruning_terms() -> dict[str, str]:
+    """What is pruned, how it is chosen, and what comes after."""
     return {
         "mask": _("True where a weight is kept, False where it is pruned."),
         "sparsity": _("The fraction of a layer's weights that are zero."),
         "density": _("The fraction of weights that are not zero: 1 minus sparsity."),
-        "granularity": _("What is pruned together: single weights or larger pieces."),
+        "granularity": _(
+            "What is pruned together: single weights, N:M patterns, blocks, kernels or whole "
+            "channels. Only whole channels make the network itself smaller and faster everywhere."
+        ),
+        "N:M": _(
+            "Of every M weights along a layer's inputs N are kept. The sparse units of recent "
+            "GPUs use 2:4; other runtimes treat the zeros like any other number."
+        ),
+        "block": _(
+            "A rectangle of outputs by inputs that is kept or pruned as one. Runtimes with "
+            "block-sparse kernels skip pruned blocks."
+        ),
+        "kernel": _("All weights between one input channel and one output channel."),
+        "channel pruning ratio": _(
+            "The fraction of a group's channels, neurons or heads that are removed. With a ratio "
+            "p everywhere about 1-(1-p)² of the parameters go, since a layer loses inputs too."
+        ),
+        "group": _(
+            "Layers whose channels must be removed together. Where the outputs of several layers "
+            "are added, channel 7 of one can go only with channel 7 of all others."
+        ),
+        "multiple": _(
+            "The number of channels that stay is rounded to a multiple of this. Many runtimes "
+            "are fastest with multiples of 8 or 16."
+        ),
         "scope": _("Whether weights are ranked within each layer or across all layers at once."),
         "criterion": _("How weights are ranked: those with the highest scores are kept."),
-        "allocation": _("How one target becomes a sparsity for every layer."),
-        "plan": _("What to prune: a sparsity for every layer, the criterion and the seed."),
+        "score": _("How important the criterion takes a unit to be; the lowest go first."),
+        "allocation": _("How one target becomes a sparsity for every layer or group."),
+        "plan": _("What to prune: a sparsity for every layer or group, the criterion and seed."),
         "sensitivity curve": _(
-            "Accuracy against sparsity when one layer is pruned and the rest stays dense."
+            "Accuracy against sparsity when one layer or group is pruned and the rest stays dense."
         ),
-        "repair": _("Recovery after pruning from unlabelled images, without training."),
-        "fine-tuning": _("Training after pruning while pruned weights are held at zero."),
-        "compression ratio": _("Original divided by new; the unit is named beside it."),
-        "theoretical speedup": _("MACs of the dense model divided by MACs of the pruned one."),
-        "latency": _("The time one image takes, as the median of repeated runs on this machine."),
+        "repair": _(
+            "Recovery after pruning from unlabelled images, without training. It takes seconds, "
+            "and what it does is measured as a stage of its own."
+        ),
+        "BatchNorm repair": _(
+            "Measures the mean and variance in every BatchNorm layer again on unlabelled images."
+        ),
+        "full repair": _(
+            "Solves each layer's weights anew so that it gives what the dense layer gave. Layer "
+            "by layer, by least squares, on unlabelled images; a step is kept only where it "
+            "lowers the error."
+        ),
+        "reconstruction error": _(
+            "How far a layer's outputs lie from the dense layer's, relative to their size."
+        ),
+        "fine-tuning": _("Training after pruning; what was pruned stays pruned."),
+    }
+
+
+def _model_terms() -> dict[str, str]:
+    """What a model is made of and how large it is."""
+    return {
         "parameters": _("All trained numbers of the model, biases and normalisation included."),
-        "MACs": _("Multiply-accumulates for one image, counted from real output shapes."),
         "non-zero parameters": _("Parameters that are not zero."),
-        "accuracy": _(
-            "The fraction of images whose class is recognised; below it the 95 % interval."
-        ),
-        "loss": _("The mean cross-entropy of the images; lower is better."),
-        "interval": _("The range that holds the true value in 95 of 100 such measurements."),
-        "validation split": _("Training images held out for every choice between plans."),
-        "calibration split": _("Training images whose labels are not used, for repair."),
-        "test split": _("Images kept for the final number only."),
+        "MACs": _("Multiply-accumulates for one image, counted from real output shapes."),
+        "compression ratio": _("Original divided by new; the unit is named beside it."),
         "stored size": _(
             "Bytes of the parameters where zeros of pruned layers are left out and one bit a "
             "weight tells which are kept."
@@ -50,10 +105,30 @@ def glossary() -> Mapping[str, str]:
         "share": _("This layer's part of all parameters of the model."),
         "zeros": _("Weights of this layer that are zero already."),
         "protected": _("Left dense unless you ask for it by name."),
-        "device": _("Where computations run: the processor (CPU) or an accelerator."),
     }
 
 
-def explain(term: str) -> str:
-    """The help text of a term: the first sentence of its glossary entry."""
-    return glossary()[term]
+def _measuring_terms() -> dict[str, str]:
+    """What is measured, on which images and where."""
+    return {
+        "theoretical speedup": _(
+            "MACs of the dense model divided by MACs of the pruned one. Zeros save MACs on paper "
+            "only; removed channels save them everywhere."
+        ),
+        "measured speedup": _(
+            "The dense model's latency divided by the pruned one's, on the same machine, batch, "
+            "threads and runtime. The median of repeated, interleaved runs; usually less than the "
+            "theoretical one, for some time does not go into MACs."
+        ),
+        "latency": _("The time one image takes, as the median of repeated runs on this machine."),
+        "accuracy": _(
+            "The fraction of images whose class is recognised; below it the 95 % interval."
+        ),
+        "loss": _("The mean cross-entropy of the images; lower is better."),
+        "interval": _("The range that holds the true value in 95 of 100 such measurements."),
+        "validation split": _("Training images held out for every choice between plans."),
+        "calibration split": _("Training images whose labels are not used, for repair."),
+        "test split": _("Images kept for the final number only."),
+        "Pareto front": _("Runs that no other run beats in both size and accuracy."),
+        "device": _("Where computations run: the processor (CPU) or an accelerator."),
+    }

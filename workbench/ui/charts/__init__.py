@@ -1,5 +1,6 @@
 """Plotly figures from plain values, and the one way to put a figure on a page."""
 
+from workbench.ui.charts.groups import groups_figure, unit_scores_figure
 from workbench.ui.charts.sensitivity import curves_figure, damage_figure, multiples_figure
 from workbench.ui.charts.show import show_chart
 from workbench.ui.charts.tradeoff import Mark, tradeoff_figure
@@ -11,10 +12,12 @@ __all__ = [
     "accuracy_figure",
     "curves_figure",
     "damage_figure",
+    "groups_figure",
     "histogram_figure",
     "loss_figure",
     "multiples_figure",
     "show_chart",
     "tradeoff_figure",
+    "unit_scores_figure",
     "weights_figure",
 ]

@@ -66,7 +66,8 @@ def weights_figure(
     lay_out(figure, height=height, y_title=_("Absolute weight"), legend=True)
     figure.update_layout(barmode="overlay", bargap=0, margin_b=8)
     figure.update_yaxes(range=[low, high], showgrid=False, fixedrange=True, **_powers(low, high))
-    figure.update_xaxes(range=[-0.5, count - 0.5], **_ticks([layer.layer_name for layer in layers]))
+    names = [layer.layer_name for layer in layers]
+    figure.update_xaxes(range=[-0.5, count - 0.5], **layer_ticks(names))
     return figure
 
 
@@ -133,7 +134,7 @@ def _powers(low: float, high: float) -> dict[str, object]:
     return {"tickvals": list(exponents), "ticktext": [f"{10.0**e:g}" for e in exponents]}
 
 
-def _ticks(names: Sequence[str]) -> dict[str, object]:
+def layer_ticks(names: Sequence[str]) -> dict[str, object]:
     """Every name while they fit; beyond that every n-th."""
     step = max(1, -(-len(names) // MAX_NAMED))
     places = list(range(0, len(names), step))
