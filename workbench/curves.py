@@ -20,18 +20,20 @@ class SensitivitySettings:
     """How sensitivity is measured.
 
     Attributes:
-        levels: Sparsities at which every layer is measured, 0 < level < 1; kept in rising order,
-            equal ones once.
+        levels: Sparsities at which every group is measured, 0 < level < 1; kept in rising order,
+            equal ones once. For channels they are channel pruning ratios. N:M has a single one,
+            1 - N/M, whatever is given.
         num_samples: Validation images behind every point, the same for all; fewer where the data
             hold fewer.
         criterion: How weights are ranked (see ``workbench.criteria``).
         repair: What is done to every pruned model before it is measured (see
             ``workbench.repair``).
-        granularity: What goes together.
+        granularity: What goes together (see ``workbench.granularity``).
         seed: Chooses the images, and everything random in the criterion.
 
     Raises:
         SettingsError: If a value is out of range.
+        PlanError: If there is no such granularity.
     """
 
     levels: tuple[float, ...] = DEFAULT_LEVELS
@@ -52,7 +54,9 @@ class SensitivitySettings:
             )
         _check_whole("num_samples", self.num_samples, 1)
         _check_whole("seed", self.seed, 0)
-        parse_granularity(self.granularity)
+        kind = parse_granularity(self.granularity)
+        if kind.kind == "nm":
+            object.__setattr__(self, "levels", (1 - kind.n / kind.m,))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -85,7 +89,7 @@ class SensitivityPoint:
 
     Attributes:
         group: The group that was cut; empty for the baseline.
-        level: Its sparsity; 0 for the baseline.
+        level: Its sparsity, or channel pruning ratio; 0 for the baseline.
         accuracy: Fraction of validation images classified correctly.
         loss: Mean cross-entropy in nats; infinite where the network gives no finite number.
         ci_low: Lower end of the 95 % interval of the accuracy (Wilson).

@@ -142,6 +142,22 @@ class Groups:
             f"Did you mean {close[0]!r}?" if close else f"Prunable groups: {listed}.",
         )
 
+    def require_prunable(self) -> tuple[Group, ...]:
+        """The groups that can be cut, at least one.
+
+        Raises:
+            PlanError: If there is none, with the reason of the first group that has one.
+        """
+        if not self.prunable:
+            why = next(
+                (f" {group.name}: {group.reason}" for group in self.groups if group.reason), ""
+            )
+            raise PlanError(
+                f"Nothing can be pruned at granularity {self.granularity.name!r}.{why}",
+                "Choose another granularity, such as weight.",
+            )
+        return self.prunable
+
     def num_pruned(self, name: str, sparsity: float, channel_multiple: int = 1) -> int:
         """How many units of a group a plan prunes: the nearest allowed number.
 

@@ -1,14 +1,14 @@
-"""Sensitivity: what each layer's pruning costs, measured one layer at a time."""
+"""Sensitivity: what pruning each group costs, measured one group at a time."""
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
-from workbench.criteria import get_criterion, score_layer
+from workbench.criteria import get_criterion
 from workbench.curve_cache import JsonLinesCache, PointCache
 from workbench.curves import (
     DEFAULT_LEVELS,
@@ -21,13 +21,13 @@ from workbench.curves import (
     most_fragile,
 )
 from workbench.data import Data, Split
-from workbench.layers import LayerInfo, inspect
+from workbench.groups import Groups, find_groups
 from workbench.loading.samples import sample_folder
 from workbench.metrics import score
 from workbench.model import Model, check_fit
-from workbench.patterns import lowest_pruned
-from workbench.plan import digest_of_json, num_pruned
+from workbench.plan import PruningPlan, digest_of_json
 from workbench.progress import Progress, Report, ShouldStop, ignore, never
+from workbench.prune import Masks, apply_masks_, build_masks
 from workbench.repair import get_repair, reestimate_batch_norm_
 
 __all__ = [
@@ -65,16 +65,17 @@ def measure_sensitivity(
     model: Model, data: Data, settings: SensitivitySettings, *, cache: PointCache | None = None,
     device: torch.device | str = "cpu", report: Report = ignore, should_stop: ShouldStop = never,
 ) -> SensitivityCurves:  # fmt: skip
-    """Measure accuracy and loss with one layer pruned at a time, on validation images.
+    """Measure accuracy and loss with one group pruned at a time, on validation images.
 
     Every point sees the same images, and weights and statistics are put back bit by bit after it.
+    Coupled channels are set to zero together, which gives what removing them gives.
     What the cache holds is not measured again. Every point is reported as it comes, with its
     values and the estimated ``seconds_left``.
 
     Args:
         model: The dense model; it stays as it is.
         data: Its validation split is used, and for repair its calibration split.
-        settings: Levels, images, criterion and repair.
+        settings: Granularity, levels, images, criterion and repair.
         cache: Remembers points over runs; None remembers nothing.
         device: Where to run.
         report: Receives every point.
@@ -82,22 +83,22 @@ def measure_sensitivity(
 
     Raises:
         SettingsError: If the repair is unknown.
-        PlanError: If the criterion is unknown or cannot rank a layer.
+        PlanError: If the criterion is unknown or cannot rank a group, or no group can be pruned.
         DataError: If the data do not fit the model.
         StorageError: If the cache cannot be read or written.
     """
     check_fit(model, data)
     get_criterion(settings.criterion)
     get_repair(settings.repair)
-    layers = inspect(model).prunable
-    wanted = [_BASELINE, *((x.layer_name, level) for x in layers for level in settings.levels)]
+    groups = find_groups(model, settings.granularity)
+    wanted = [_BASELINE, *((g.name, v) for g in groups.require_prunable() for v in settings.levels)]
     key = curve_key(model, data, settings)
     tally = _Tally(wanted, report)
     for values in cache.load(key) if cache else []:
         tally.add_cached(values)
     try:
         if len(tally.points) < len(wanted):
-            for point in _measure(model, data, settings, layers, tally, device, should_stop):
+            for point in _measure(model, data, settings, groups, tally, device, should_stop):
                 if cache:
                     cache.append(key, point.to_dict())
                 tally.add_measured(point)
@@ -110,14 +111,18 @@ def measure_sensitivity(
     )  # fmt: skip
 
 
-def sample_curves(model: Model) -> tuple[SensitivityCurves, ...]:
+def sample_curves(model: Model, granularity: str = "weight") -> tuple[SensitivityCurves, ...]:
     """The curves that come with a sample model, measured beforehand; none for other models.
 
     One per repair. They belong to these very weights: a digest decides, not the name.
     """
     paths = sorted((sample_folder() / "curves").glob("*.json"))
-    found = (json.loads(path.read_text("utf-8")) for path in paths)
-    return tuple(SensitivityCurves.from_dict(v) for v in found if v["model"] == model.digest)
+    found = [json.loads(path.read_text("utf-8")) for path in paths]
+    return tuple(
+        SensitivityCurves.from_dict(values)
+        for values in found
+        if values["model"] == model.digest and values["settings"]["granularity"] == granularity
+    )
 
 
 class _StoppedError(Exception):
@@ -160,10 +165,10 @@ class _Tally:
 
 
 def _measure(
-    model: Model, data: Data, settings: SensitivitySettings, layers: tuple[LayerInfo, ...],
-    tally: _Tally, device: torch.device | str, should_stop: ShouldStop,
+    model: Model, data: Data, settings: SensitivitySettings, groups: Groups, tally: _Tally,
+    device: torch.device | str, should_stop: ShouldStop,
 ) -> Iterator[SensitivityPoint]:  # fmt: skip
-    """Measure what the tally does not have yet: the baseline, then layer by layer."""
+    """Measure what the tally does not have yet: the baseline, then group by group."""
     module = model.copy_module().to(device).eval()
     module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     module.register_forward_pre_hook(lambda *_: _raise_if(should_stop))
@@ -171,56 +176,47 @@ def _measure(
     split = Split(images.name, _channels_last(images.images, device), images.labels)
     repair_ = _repairing(module, data, settings, device)
 
-    def point(group: str, level: float) -> SensitivityPoint:
-        with _buffers_restored_(module):
+    def point(group: str, level: float, masks: Masks) -> SensitivityPoint:
+        with tensors_restored_(module.buffers()), weights_masked_(module, masks):
             repair_()
             s = score(module, split, batch_size=BATCH, device=device)
         return SensitivityPoint(group, level, s.accuracy, s.loss, s.ci_low, s.ci_high, s.samples)
 
     if _BASELINE not in tally.points:
-        yield point(*_BASELINE)
-    criterion = get_criterion(settings.criterion)
-    for layer in layers:
-        missing = [v for v in settings.levels if (layer.layer_name, v) not in tally.points]
-        if not missing:
-            continue
-        weight = module.get_parameter(layer.parameter_name)
-        original = model.module.get_parameter(layer.parameter_name)
-        scores = score_layer(criterion, original, settings.seed, layer.layer_name)
-        for level in missing:
-            mask = lowest_pruned(scores, num_pruned(level, scores.numel()))
-            with weight_masked_(weight, mask):
-                measured = point(layer.layer_name, level)
-            yield measured
+        yield point(*_BASELINE, {})
+    for group in groups.prunable:
+        for level in settings.levels:
+            if (group.name, level) not in tally.points:
+                plan = PruningPlan(
+                    {group.name: level}, settings.granularity, settings.criterion,
+                    seed=settings.seed,
+                )  # fmt: skip
+                yield point(group.name, level, build_masks(model, plan, groups))
 
 
 @contextmanager
-def weight_masked_(weight: nn.Parameter, mask: Tensor) -> Iterator[None]:
-    """Set the masked entries of a weight to zero for a while, then put back every bit.
+def weights_masked_(module: nn.Module, masks: Masks) -> Iterator[None]:
+    """Set the masked entries of parameters to zero for a while, then put back every bit.
 
     Args:
-        weight: Any shape, e.g. ``(out, in, kh, kw)``; changed in place.
-        mask: Boolean tensor of that shape, True marks a kept weight.
+        module: Changed in place.
+        masks: Parameter name to a boolean tensor of its shape; True marks a kept weight.
     """
-    saved = weight.detach().clone()
-    try:
-        with torch.no_grad():
-            weight.masked_fill_(~mask.to(weight.device), 0)
+    parameters = {key: module.get_parameter(key) for key in masks}
+    with tensors_restored_(parameters.values()):
+        apply_masks_(module, masks)
         yield
-    finally:
-        weight.detach().copy_(saved)
 
 
 @contextmanager
-def _buffers_restored_(module: nn.Module) -> Iterator[None]:
-    """Put back every buffer, such as BatchNorm's statistics, at the end."""
-    saved = [(buffer, buffer.detach().clone()) for buffer in module.buffers()]
+def tensors_restored_(tensors: Iterable[Tensor]) -> Iterator[None]:
+    """Put back every bit of some tensors at the end, such as BatchNorm's statistics."""
+    saved = [(tensor, tensor.detach().clone()) for tensor in tensors]
     try:
         yield
     finally:
-        with torch.no_grad():
-            for buffer, value in saved:
-                buffer.copy_(value)
+        for tensor, value in saved:
+            tensor.detach().copy_(value)
 
 
 def _repairing(

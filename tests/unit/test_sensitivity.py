@@ -27,7 +27,7 @@ from workbench.sensitivity import (
     curve_key,
     measure_sensitivity,
     sample_curves,
-    weight_masked_,
+    weights_masked_,
 )
 
 
@@ -94,6 +94,47 @@ def test_every_point_agrees_with_pruning_repairing_and_scoring(model, data, crit
     assert (curves.model, curves.data) == (model.digest, data.digest)
 
 
+@pytest.mark.parametrize("repair_name", ["none", "bn"])
+@pytest.mark.parametrize(
+    ("granularity", "groups", "levels"),
+    [
+        ("channel", ("0", "4"), (0.3, 0.95)), ("kernel", ("0",), (0.3, 0.95)),
+        ("block:4x4", ("0", "4", "6"), (0.3, 0.95)), ("nm:1:4", ("4", "6"), (0.75,)),
+    ],
+)  # fmt: skip
+def test_every_granularity_agrees_with_pruning_for_real(
+    model, data, granularity, groups, levels, repair_name
+):
+    settings = SensitivitySettings(
+        (0.3, 0.95), 110, repair=repair_name, granularity=granularity, seed=2
+    )
+    curves = measure_sensitivity(model, data, settings)
+    assert curves.settings.levels == levels
+    assert [(p.group, p.level) for p in curves.points] == [(g, v) for g in groups for v in levels]
+    validation = data.split("validation", 110, 2)
+    for point in (curves.baseline, *curves.points):
+        sparsities = {point.group: point.level} if point.group else {}
+        pruned = prune(model, PruningPlan(sparsities, granularity=granularity, seed=2))
+        if granularity == "channel" and point.group:
+            counts = [p.numel() for p in pruned.model.module.parameters()]
+            assert sum(counts) < sum(p.numel() for p in model.module.parameters())
+        expected = score(repair(pruned, data, repair_name, seed=2).model.module, validation)
+        assert point.accuracy == pytest.approx(expected.accuracy, abs=1.5 / 110)
+        assert point.loss == pytest.approx(expected.loss, rel=1e-4)
+    assert len({point.loss for point in curves.points}) == len(curves.points)
+
+
+def test_a_network_without_kernels_cannot_be_measured_kernel_by_kernel(data):
+    net = nn.Sequential(nn.Flatten(), nn.Linear(36, 8), nn.Linear(8, 4)).eval()
+    settings = SensitivitySettings(granularity="kernel")
+    with pytest.raises(PlanError) as refused:
+        measure_sensitivity(Model("n", net, (1, 6, 6), 4), data, settings)
+    assert str(refused.value) == (
+        "Nothing can be pruned at granularity 'kernel'. 1: It has no kernels. "
+        "Choose another granularity, such as weight."
+    )
+
+
 def test_the_curves_tell_layers_and_levels_apart(model, data):
     curves = measure_sensitivity(model, data, SETTINGS)
     assert curves.baseline.accuracy > 0.9
@@ -131,14 +172,16 @@ def test_the_model_stays_as_it_is(model, data):
 
 
 def test_masked_weights_come_back_bit_by_bit():
-    weight = nn.Parameter(torch.tensor([[-0.0, 0.0, 1e-45], [math.nan, math.inf, -3.1]]))
-    mask = torch.tensor([[False, False, False], [False, True, True]])
+    layer = nn.Linear(3, 2)
+    layer.weight.data = torch.tensor([[-0.0, 0.0, 1e-45], [math.nan, math.inf, -3.1]])
+    weight = layer.weight
+    masks = {"weight": torch.tensor([[False, False, False], [False, True, True]])}
     bits = weight.detach().view(torch.int32).clone()
-    with weight_masked_(weight, mask):
+    with weights_masked_(layer, masks):
         assert weight.detach().view(-1)[:4].tolist() == [0, 0, 0, 0]
         assert weight.detach().view(-1)[4:].tolist() == [math.inf, pytest.approx(-3.1)]
     assert torch.equal(weight.detach().view(torch.int32), bits)
-    with pytest.raises(KeyError), weight_masked_(weight, mask):
+    with pytest.raises(KeyError), weights_masked_(layer, masks):
         raise KeyError
     assert torch.equal(weight.detach().view(torch.int32), bits)
 
@@ -197,7 +240,10 @@ def test_the_key_names_weights_data_and_settings_but_not_levels(model, data):
     key = curve_key(model, data, SETTINGS)
     same = SensitivitySettings((0.1,), SETTINGS.num_samples)
     assert curve_key(model, data, same) == key
-    for change in ({"num_samples": 111}, {"criterion": "random"}, {"repair": "bn"}, {"seed": 1}):
+    for change in (
+        {"num_samples": 111}, {"criterion": "random"}, {"repair": "bn"}, {"seed": 1},
+        {"granularity": "kernel"},
+    ):  # fmt: skip
         other = SensitivitySettings.from_dict(SETTINGS.to_dict() | change)
         assert curve_key(model, data, other) != key
     assert curve_key(model, _data(num_test=21), SETTINGS) != key
@@ -240,7 +286,6 @@ def test_curves_survive_json_and_hold_what_the_contract_says(model, data):
         ({"num_samples": 0}, "num_samples is 0."),
         ({"num_samples": 2.5}, "num_samples is 2.5."),
         ({"seed": -1}, "seed is -1."),
-        ({"granularity": "row"}, "Sensitivity was asked for granularity 'row'."),
     ],
 )
 def test_settings_out_of_range_are_refused(change, message):
@@ -248,6 +293,11 @@ def test_settings_out_of_range_are_refused(change, message):
         SensitivitySettings(**change)
     assert refused.value.message == message
     assert refused.value.hint
+
+
+def test_unknown_granularities_are_refused():
+    with pytest.raises(PlanError, match="There is no granularity 'row'"):
+        SensitivitySettings(granularity="row")
 
 
 def test_levels_are_put_in_order():

@@ -114,17 +114,11 @@ def _groups_to_prune(groups: Groups, protected: Collection[str] | None) -> tuple
     dense = {group.name for group in groups.groups if group.protected}
     if protected is not None:
         dense = {_protected_group(groups, name) for name in protected}
-    members = tuple(group for group in groups.prunable if group.name not in dense)
+    prunable = groups.require_prunable()
+    members = tuple(group for group in prunable if group.name not in dense)
     if not members:
-        why = next((group.reason for group in groups.groups if group.reason), "")
-        none = "Nothing" if groups.granularity.structured else "No layer"
-        if not groups.prunable:
-            name = groups.granularity.name
-            raise PlanError(
-                f"{none} can be pruned at granularity {name!r}. {why}".rstrip(),
-                "Choose another granularity, such as weight.",
-            )
-        raise PlanError(f"{none} is left to prune.", "Protect fewer layers.")
+        what = "group" if groups.granularity.structured else "layer"
+        raise PlanError(f"No {what} is left to prune.", f"Protect fewer {what}s.")
     return members
 
 
