@@ -129,19 +129,29 @@ def apply_masks_(module: nn.Module, masks: Masks) -> None:
         weight.masked_fill_(~mask.to(weight.device), 0)
 
 
-def restore_pruned(model: Model, plan: PruningPlan, module: nn.Module) -> Pruned:
+def restore_pruned(
+    model: Model, plan: PruningPlan, module: nn.Module, digest: str = ""
+) -> Pruned:  # fmt: skip
     """Put stored weights of a pruned model together again with what was pruned.
 
     Args:
         model: The dense model the plan was applied to; it decides what was pruned.
         plan: The plan.
         module: The pruned, and perhaps fine-tuned, network.
+        digest: Of the model as it was right after pruning; empty where it is not known. Weights
+            do not tell which channels are gone, this does.
 
     Raises:
-        PlanError: If a weight that the plan prunes is not zero in ``module``, or its layers have
-            other widths.
+        PlanError: If a weight that the plan prunes is not zero in ``module``, its layers have
+            other widths, or other channels would be removed today.
     """
     pruned = prune(model, plan)
+    if digest and pruned.kept and pruned.model.digest != digest:
+        raise PlanError(
+            f"Pruning {model.name} by this plan gave the model {digest} then and gives "
+            f"{pruned.model.digest} now: other channels would be removed.",
+            "Prune the dense model again and train it; these weights belong to the earlier one.",
+        )
     expected = pruned.model.module.state_dict()
     for key, tensor in module.state_dict().items():
         if key not in expected or tensor.shape != expected[key].shape:

@@ -9,6 +9,7 @@ from workbench.loading.skeleton import rebuild
 from workbench.model import Model
 from workbench.prune import Pruned, restore_pruned
 from workbench.store import DataRef, ModelRef, Store, StoredRun
+from workbench.thin import thin_
 
 
 def reopen_model(ref: ModelRef, store: Store) -> Model:
@@ -51,15 +52,23 @@ def reopen_data(ref: DataRef, store: Store) -> Data:
 
 
 def reopen_run(stored: StoredRun, store: Store) -> Pruned:
-    """The model that a run ended with, together with its masks.
+    """The model that a run ended with, together with its masks or its kept channels.
 
     Raises:
         LoadError: If the sample or factory it began with is no longer there.
-        StorageError: If its weights are missing or damaged.
+        StorageError: If its weights are missing, damaged or no cut of the model it began with.
         PlanError: If the weights belong to another plan.
     """
     run = Run.from_dict(stored.record)
     dense = reopen_model(stored.model_ref, store)
     module = dense.copy_module()
-    module.load_state_dict(store.load_tensors(stored.weights[run.final.name]))
-    return restore_pruned(dense, run.plan, module)
+    try:
+        thin_(module, store.load_tensors(stored.weights[run.final.name]))
+    except (ValueError, RuntimeError) as error:
+        raise StorageError(
+            f"The weights of {stored.name or f'run {stored.number}'} do not fit {dense.name}: "
+            f"{error}",
+            "Prune the model again: these weights were saved from another network.",
+        ) from error
+    stage = run.stage("pruned")
+    return restore_pruned(dense, run.plan, module, stage.digest if stage else "")

@@ -47,16 +47,17 @@ def export(
     with storage_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
     if number is None:
-        model, run = reopen_model(model_ref, store), None
+        model, run, dense = reopen_model(model_ref, store), None, None
         data = reopen_data(DataRef.from_dict(arguments["data"]), store)
     else:
         stored = store.run(workspace_id, number)
-        model, run = reopen_run(stored, store).model, Run.from_dict(stored.record)
+        pruned, run = reopen_run(stored, store), Run.from_dict(stored.record)
+        model, dense = pruned.model, pruned.dense
         data = reopen_data(stored.data_ref, store)
     try:
         exported = export_model(
-            model, data, run.plan if run else None, folder, run=run, accuracy=True, report=report,
-            should_stop=should_stop,
+            model, data, run.plan if run else None, folder, run=run, dense=dense, accuracy=True,
+            report=report, should_stop=should_stop,
         )  # fmt: skip
     except ExportError:
         if should_stop():

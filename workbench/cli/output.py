@@ -37,14 +37,24 @@ def write_result(target: str | None, values: Mapping[str, object], text: str) ->
     if target == "-":
         sys.stdout.write(_json(values))
         return
-    if target:
-        try:
-            Path(target).write_text(_json(values), encoding="utf-8")
-        except OSError as error:
-            raise StorageError(
-                f"{target} cannot be written: {error.strerror}.", "Choose another file."
-            ) from error
+    write_json(target, values)
     sys.stdout.write(f"{text}\n")
+
+
+def write_json(target: str | None, values: Mapping[str, object]) -> None:
+    """Write a result into a JSON file; nothing where standard output or no JSON is asked for.
+
+    Raises:
+        StorageError: If the file cannot be written.
+    """
+    if target in (None, "", "-"):
+        return
+    try:
+        Path(str(target)).write_text(_json(values), encoding="utf-8")
+    except OSError as error:
+        raise StorageError(
+            f"{target} cannot be written: {error.strerror}.", "Choose another file."
+        ) from error
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

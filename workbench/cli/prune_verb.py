@@ -7,9 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from workbench.cli.export_verb import exported_text
+from workbench.cli.output import write_json
 from workbench.cli.progress import ProgressLine
 from workbench.cli.verbs import (
     Outcome,
+    UnfinishedError,
     describe,
     make_plan,
     measurements_table,
@@ -21,7 +23,6 @@ from workbench.errors import PlanError
 from workbench.experiment import Run, run_experiment
 from workbench.export import Exported, check_target, export_model
 from workbench.finetune_settings import FineTuneSettings
-from workbench.layers import Inspection, inspect
 from workbench.model import Model
 from workbench.plan import PruningPlan
 from workbench.plan_file import read_plan
@@ -38,23 +39,28 @@ def prune(arguments: Namespace) -> Outcome:
         check_target(Path(arguments.out))
     model = open_model(arguments)
     data = open_data(arguments, model)
-    inspection = inspect(model)
-    plan = _plan(arguments, model, inspection)
+    plan = _plan(arguments, model)
     with ProgressLine() as line:
         line.start(f"Pruning {model.name}")
         run, pruned = run_experiment(
             model, data, plan, repair=arguments.repair, finetune=settings, report=line,
             device=device,
         )  # fmt: skip
-        exported = None
-        if arguments.out:
-            line.start(f"Exporting to {arguments.out}")
-            exported = export_model(pruned.model, data, plan, arguments.out, run=run, report=line)
-    values = describe(model, data) | _result(run, plan, exported)
+    values = describe(model, data) | _result(run, plan, None)
     text = measurements_table([(stage.name, stage.measurement) for stage in run.stages])
-    if exported:
-        text += f"\n\n{exported_text(exported)}"
-    return values, text
+    if not arguments.out:
+        return values, text
+    write_json(arguments.json, values)
+    try:
+        with ProgressLine() as line:
+            line.start(f"Exporting to {arguments.out}")
+            exported = export_model(
+                pruned.model, data, plan, arguments.out, run=run, dense=model, report=line
+            )
+    except BaseException as error:  # what was measured, perhaps for hours, is told all the same
+        raise UnfinishedError((values, text), error) from error
+    values = describe(model, data) | _result(run, plan, exported)
+    return values, f"{text}\n\n{exported_text(exported)}"
 
 
 def _check_source_of_plan(arguments: Namespace) -> None:
@@ -81,19 +87,25 @@ def _finetune_settings(arguments: Namespace) -> FineTuneSettings | None:
     return settings if settings.epochs or settings.seconds else None
 
 
-def _plan(arguments: Namespace, model: Model, inspection: Inspection) -> PruningPlan:
+def _plan(arguments: Namespace, model: Model) -> PruningPlan:
     """The plan of the file or of the method; options that were given win over the file."""
     if arguments.method:
-        return make_plan(arguments, model, inspection)
+        return make_plan(arguments, model)
     plan = read_plan(Path(arguments.plan))
     if plan.model and plan.model != model.digest:
         sys.stderr.write(
             f"The plan was made for a model with digest {plan.model}; {model.name} has "
             f"{model.digest}. It is used all the same.\n"
         )
+    if arguments.granularity not in (None, plan.granularity):
+        raise PlanError(
+            f"The plan is made for granularity {plan.granularity!r}, not for "
+            f"{arguments.granularity!r}.",
+            "Leave --granularity out, or make another plan with workbench allocate.",
+        )
     changes = {
         key: getattr(arguments, key)
-        for key in ("criterion", "seed")
+        for key in ("criterion", "seed", "channel_multiple")
         if getattr(arguments, key) is not None
     }
     return replace(plan, **changes)

@@ -32,6 +32,20 @@ Outcome = tuple[Mapping[str, object], str]
 """What a verb found: plain values for JSON, and a text for people."""
 
 
+class UnfinishedError(Exception):
+    """A verb failed after long work: carries what it had found, which is told all the same.
+
+    Attributes:
+        outcome: What was found before.
+        error: What went wrong then.
+    """
+
+    def __init__(self, outcome: Outcome, error: BaseException) -> None:
+        super().__init__(str(error))
+        self.outcome = outcome
+        self.error = error
+
+
 def run_verb(arguments: Namespace) -> None:
     """Run the verb that was asked for and write what it found.
 
@@ -42,8 +56,12 @@ def run_verb(arguments: Namespace) -> None:
         WorkbenchError: If the request is refused.
     """
     check_json_target(arguments.json)
-    with redirect_stdout(sys.stderr):
-        values, text = _perform(arguments)
+    try:
+        with redirect_stdout(sys.stderr):
+            values, text = _perform(arguments)
+    except UnfinishedError as part:
+        write_result(arguments.json, *part.outcome)
+        raise part.error from None
     write_result(arguments.json, values, text)
 
 
