@@ -1,4 +1,4 @@
-"""Accuracy and loss against sparsity, one layer at a time."""
+"""Accuracy and loss against what is pruned, one layer or group at a time."""
 
 import streamlit as st
 
@@ -9,8 +9,8 @@ from workbench.ui.warm import when_warm
 st.title(_("Sensitivity"))
 st.write(
     _(
-        "What each layer's pruning costs: one layer is pruned at a time, all others stay dense, "
-        "and the model is measured on validation images."
+        "What pruning costs, one layer or group of channels at a time: all others stay dense, and "
+        "the model is measured on validation images."
     )
 )
 when_warm(sensitivity_panels.measure_again, 60)

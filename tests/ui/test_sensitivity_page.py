@@ -10,6 +10,7 @@ from tests.ui.conftest import go_to
 from tests.ui.digits import button, captions, labels
 from tests.ui.test_job_panel import view
 from workbench.curves import SensitivityCurves, SensitivitySettings, most_fragile
+from workbench.plan import PruningPlan
 from workbench.sensitivity import measure_sensitivity
 from workbench.ui import bench
 from workbench.ui.errors import plain
@@ -199,3 +200,91 @@ def test_more_images_than_there_are_is_no_fault(open_app, registry):
     app.run()
     assert not app.error
     assert f"{len(digits.data().split('validation'))} images" in digits.texts(app)
+
+
+CHANNELS = SensitivitySettings(levels=(0.25, 0.5), num_samples=100, granularity="channel")
+
+
+@pytest.fixture(scope="module")
+def channel_curves() -> SensitivityCurves:
+    return measure_sensitivity(digits.model(), digits.data(), CHANNELS)
+
+
+def with_both(curves, channel_curves, granularity: str) -> str:
+    """A workspace with curves of weights and of channels, the plan of one of the two."""
+    ws = digits.workspace(PruningPlan({"hidden.0": 0.5}, granularity=granularity))
+    for one in (channel_curves, curves):
+        bench.store().save_curves(ws, one.to_dict())
+        keys = bench.store().open_workspace(ws).settings.get("measured_curves", [])
+        last = bench.store().open_workspace(ws).curves
+        bench.store().save_settings(ws, {"measured_curves": [last, *keys]})
+    return ws
+
+
+def axis_title(app) -> str:
+    return json.loads(app.get("plotly_chart")[0].proto.spec)["layout"]["xaxis"]["title"]["text"]
+
+
+@pytest.mark.parametrize(
+    ("granularity", "title", "first"),
+    [
+        ("channel", "Channel pruning ratio of the one group", "Channels, neurons and heads"),
+        ("weight", "Sparsity of the one layer", "Single weights"),
+    ],
+)
+def test_curves_of_the_plans_granularity_come_first(
+    open_app, registry, curves, channel_curves, granularity, title, first
+):
+    app = open_app(ws=with_both(curves, channel_curves, granularity), page="sensitivity")
+    assert [one.startswith(first) for one in chosen_curves(app).options] == [True, False]
+    assert axis_title(app) == title
+    assert not app.info
+    chosen_curves(app).select_index(1).run()
+    assert axis_title(app) != title
+    assert f"the plan is of “{first}”" in app.info[0].value
+    assert "Measure for the plan" not in labels(app), "such curves are at hand"
+
+
+def test_curves_of_another_granularity_offer_to_measure_those_of_the_plan(
+    open_app, registry, curves
+):
+    ws = digits.workspace(PruningPlan({"hidden.0": 0.5}, granularity="channel", criterion="l2"))
+    bench.store().save_curves(ws, curves.to_dict())
+    app = open_app(ws=ws, page="sensitivity")
+    button(app, "Measure for the plan").click().run()
+    asked = SensitivitySettings.from_dict(registry.requests[0][2]["settings"])
+    assert (asked.granularity, asked.criterion) == ("channel", "l2")
+
+
+def test_any_granularity_can_be_measured(open_app, registry):
+    ws = digits.workspace()
+    app = open_app(ws=ws, page="sensitivity")
+    choice = next(box for box in app.selectbox if box.label == "Granularity")
+    assert choice.value == "weight"
+    choice.set_value("channel").run()
+    ratios = next(box for box in app.text_input if box.label == "Channel pruning ratios in percent")
+    ratios.set_value("50")
+    button(app, "Measure").click().run()
+    asked = SensitivitySettings.from_dict(registry.requests[0][2]["settings"])
+    assert (asked.granularity, asked.levels) == ("channel", (0.5,))
+    digits.do("sensitivity", ws, registry.requests[0][2])
+    registry.job = None
+    app.run()
+    assert axis_title(app) == "Channel pruning ratio of the one group"
+    assert not app.error
+
+
+def test_a_pattern_of_n_in_m_has_one_level(open_app, registry):
+    app = open_app(ws=digits.workspace(), page="sensitivity")
+    next(box for box in app.selectbox if box.label == "Granularity").set_value("nm:2:4").run()
+    assert app.text_input[0].disabled
+    button(app, "Measure").click().run()
+    assert registry.requests[0][2]["settings"]["levels"] == [0.5]
+
+
+def test_words_are_those_of_groups_where_channels_go(open_app, registry, channel_curves):
+    ws = digits.workspace(PruningPlan({}, granularity="channel"))
+    bench.store().save_curves(ws, channel_curves.to_dict())
+    app = open_app(ws=ws, page="sensitivity")
+    alt = app.get("plotly_chart")[0].proto.alt
+    assert "against channel pruning ratio, one per group" in alt

@@ -9,6 +9,7 @@ import streamlit as st
 
 from workbench.plan import digest_of_json
 from workbench.ui import bench, session
+from workbench.ui.granularity_choice import granularity_title
 from workbench.ui.i18n import _
 
 if TYPE_CHECKING:
@@ -18,10 +19,15 @@ if TYPE_CHECKING:
 _SHOWN = "shown_curves"
 _OWN = "measured_curves"
 _MOST_KEPT = 40
+_SHIPPED = ("weight", "channel")
 
 
 def shelf() -> Mapping[str, SensitivityCurves]:
-    """Every set of curves at hand by its key: this workspace's own first, then those shipped."""
+    """Every set of curves at hand by its key.
+
+    Those of the plan's granularity come first, then those of its criterion; among equals this
+    workspace's own before those shipped.
+    """
     data = session.workspace().data_ref
     if data is None:
         return {}
@@ -31,24 +37,50 @@ def shelf() -> Mapping[str, SensitivityCurves]:
         curves = _stored(key)
         if curves is not None and curves.points and (curves.model, curves.data) == digests:
             found[key] = curves
-    return {**found, **_shipped(model, data)}
+    everything = [*found.items(), *_shipped(model, data).items()]
+    plan = session.plan()
+    everything.sort(key=lambda item: item[1].settings.criterion != plan.criterion)
+    everything.sort(key=lambda item: item[1].settings.granularity != plan.granularity)
+    return dict(everything)
 
 
 def current() -> SensitivityCurves | None:
-    """The curves that every page shows: the chosen ones, else the best at hand; None without."""
+    """Curves of the plan's granularity: those shown if they are, else the best; None without."""
     return shelf().get(current_key())
 
 
 def current_key() -> str:
-    """Key of the current curves; empty where there are none."""
+    """Key of the current curves; empty where there are none of the plan's granularity."""
     found = shelf()
-    chosen = str(session.setting(_SHOWN, ""))
+    fitting = [key for key, curves in found.items() if fits_plan(curves)]
+    shown = shown_key()
+    return shown if shown in fitting else next(iter(fitting), "")
+
+
+def shown_key() -> str:
+    """Key of the curves that the sensitivity page shows: chosen, else the first; may be empty.
+
+    The choice holds for the granularity that the plan had when it was made.
+    """
+    found = shelf()
+    chosen = _choices().get(session.plan().granularity, "")
     return chosen if chosen in found else next(iter(found), "")
 
 
+def fits_plan(curves: SensitivityCurves) -> bool:
+    """Whether curves tell about the granularity of the plan on the bench."""
+    return curves.settings.granularity == session.plan().granularity
+
+
 def choose(key: str) -> None:
-    """Make a set of curves the current one."""
-    session.remember(**{_SHOWN: key})
+    """Show a set of curves; every page shows it where it is of the plan's granularity."""
+    session.remember(**{_SHOWN: _choices() | {session.plan().granularity: key}})
+
+
+def _choices() -> dict[str, str]:
+    """The chosen curves by granularity of the plan."""
+    kept = session.setting(_SHOWN)
+    return dict(kept) if isinstance(kept, dict) else {}
 
 
 def expect_curves(settings: SensitivitySettings) -> None:
@@ -56,11 +88,12 @@ def expect_curves(settings: SensitivitySettings) -> None:
     model, data = _digests(session.model_ref(), session.data_ref())
     key = _key(model, data, settings)
     own = [key, *(other for other in _own_keys() if other != key)]
-    session.remember(**{_SHOWN: key, _OWN: own[:_MOST_KEPT]})
+    session.remember(**{_OWN: own[:_MOST_KEPT]})
+    choose(key)
 
 
 def title(key: str) -> str:
-    """What a set of curves is called in a list: its criterion, repair, images and origin."""
+    """What a set of curves is called in a list: what was pruned, how, on how many images."""
     from workbench.criteria import get_criterion
     from workbench.repair import get_repair
 
@@ -71,7 +104,8 @@ def title(key: str) -> str:
         if settings.repair == "none"
         else _("after repair: {repair}").format(repair=get_repair(settings.repair).title)
     )
-    name = _("{criterion}, {state}, {samples:,} images, {levels} levels").format(
+    name = _("{granularity}: {criterion}, {state}, {samples:,} images, {levels} levels").format(
+        granularity=granularity_title(settings.granularity),
         criterion=get_criterion(settings.criterion).title,
         state=state,
         samples=curves.baseline.samples if curves.baseline else settings.num_samples,
@@ -128,6 +162,7 @@ def _shipped(model: ModelRef, data: DataRef) -> dict[str, SensitivityCurves]:
     from workbench.sensitivity import sample_curves
 
     digest = bench.data(data).digest
-    fitting = [c for c in sample_curves(bench.model(model)) if c.data == digest]
+    everything = [c for kind in _SHIPPED for c in sample_curves(bench.model(model), kind)]
+    fitting = [curves for curves in everything if curves.data == digest]
     fitting.sort(key=lambda curves: curves.settings.repair == "none")
     return {_key(c.model, c.data, c.settings): c for c in fitting}

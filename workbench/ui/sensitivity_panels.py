@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from workbench.errors import SettingsError
+from workbench.granularity import parse_granularity
 from workbench.jobs import JobView
 from workbench.ui import curve_shelf, session
 from workbench.ui.charts import curves_figure, damage_figure, multiples_figure, show_chart
 from workbench.ui.charts.sensitivity import MAX_MULTIPLES, Metric
 from workbench.ui.errors import callback, fragment, guard, plain
+from workbench.ui.granularity_choice import (
+    granularity_names,
+    granularity_title,
+    group_noun,
+    level_title,
+)
 from workbench.ui.i18n import _
 from workbench.ui.job_panel import is_active, show_job, start_job
 from workbench.ui.job_scope import concerns_bench, job_of_bench
-from workbench.ui.repair_choice import repair_names, usual_repair
+from workbench.ui.repair_choice import quick_repair, repair_names
 from workbench.ui.theme import interval, is_dark, percent
 from workbench.ui.words import explain
 
@@ -27,6 +35,8 @@ if TYPE_CHECKING:
 KIND = "sensitivity"
 _SETTINGS = "sensitivity"
 _DROP = 0.01
+_LEVELS = (0.3, 0.5, 0.7, 0.8, 0.9, 0.95)
+_CHANNEL_LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)
 
 
 def show_curves() -> None:
@@ -37,14 +47,17 @@ def show_curves() -> None:
         return
     if job is not None:
         show_job(KIND)
-    curves = curve_shelf.current()
+    curves = curve_shelf.shelf().get(curve_shelf.shown_key())
+    busy = job is not None and job.active
     if curves is None:
-        _offer_first(busy=job is not None and job.active)
+        _offer_first(busy)
         return
     _choose_shown()
     if not curves.complete:
         _offer_resume(curves)
-    fragment(_draw_current)
+    if not curve_shelf.fits_plan(curves):
+        _tell_other_granularity(curves, busy)
+    fragment(_draw_shown)
 
 
 def _offer_first(busy: bool) -> None:
@@ -55,12 +68,29 @@ def _offer_first(busy: bool) -> None:
     )
     st.button(
         _("Measure now"), type="primary", icon=":material/play_arrow:", disabled=busy,
-        on_click=callback(_start_remembered),
+        on_click=callback(_start_for_plan),
     )  # fmt: skip
 
 
-def _draw_current() -> None:
-    curves = curve_shelf.current()
+def _tell_other_granularity(curves: SensitivityCurves, busy: bool) -> None:
+    """These curves tell nothing about the plan; offer those that do."""
+    own, wanted = curves.settings.granularity, session.plan().granularity
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.info(
+            _("These curves are of “{curves}”; the plan is of “{plan}”.").format(
+                curves=plain(granularity_title(own)), plan=plain(granularity_title(wanted))
+            ),
+            icon=":material/info:",
+        )
+        if not curve_shelf.current_key():
+            st.button(
+                _("Measure for the plan"), icon=":material/play_arrow:", disabled=busy,
+                on_click=callback(_start_for_plan),
+            )  # fmt: skip
+
+
+def _draw_shown() -> None:
+    curves = curve_shelf.shelf().get(curve_shelf.shown_key())
     if curves is not None:
         _draw(curves)
 
@@ -121,7 +151,8 @@ def _draw(curves: SensitivityCurves) -> None:
     if view == "map":
         show_chart(
             damage_figure(curves, dark=is_dark()), key="damage_map",
-            alt=_("Heat map of the accuracy lost by layer and sparsity. ") + takeaway,
+            alt=_("Heat map of the accuracy lost by {thing} and level. ").format(
+                thing=_thing(curves)) + takeaway,
         )  # fmt: skip
     elif view == "each":
         _draw_multiples(curves, metric, takeaway)
@@ -129,7 +160,9 @@ def _draw(curves: SensitivityCurves) -> None:
         show_chart(
             curves_figure(curves, _metric(metric), highlighted=[f.group for f in fragile]),
             key=f"curves_{metric}",
-            alt=_("Curves of {metric} against sparsity, one per layer. ").format(metric=metric)
+            alt=_("Curves of {metric} against {level}, one per {thing}. ").format(
+                metric=metric, level=_level(curves), thing=_thing(curves)
+            )
             + takeaway,
             takeaway=_("Bands are 95 % intervals.") if metric == "accuracy" else "",
         )
@@ -142,19 +175,27 @@ def _draw_multiples(curves: SensitivityCurves, metric: str, takeaway: str) -> No
     shown = parts[0] if parts else []
     if len(parts) > 1:
         index = st.select_slider(
-            _("Layers"), range(len(parts)),
+            _("Shown"), range(len(parts)),
             format_func=lambda i: f"{parts[i][0]} … {parts[i][-1]}", key="multiples_part",
         )  # fmt: skip
         shown = parts[index]
     show_chart(
         multiples_figure(curves, shown, _metric(metric)),
         key=f"multiples_{metric}",
-        alt=_("One small chart of {metric} against sparsity per layer. ").format(metric=metric)
-        + takeaway,
+        alt=_("One small chart of {metric} against {level} per {thing}. ").format(
+            metric=metric, level=_level(curves), thing=_thing(curves)) + takeaway,
         takeaway=_("Bars are 95 % intervals; the dashed line is the dense model.")
         if metric == "accuracy"
         else _("The dashed line is the dense model."),
-    )
+    )  # fmt: skip
+
+
+def _thing(curves: SensitivityCurves) -> str:
+    return group_noun(parse_granularity(curves.settings.granularity))
+
+
+def _level(curves: SensitivityCurves) -> str:
+    return level_title(curves.settings.granularity).lower()
 
 
 def _metric(name: str) -> Metric:
@@ -162,7 +203,7 @@ def _metric(name: str) -> Metric:
 
 
 def _sentence(curves: SensitivityCurves) -> str:
-    """The most fragile layers, with emphasis."""
+    """The most fragile layers or groups, with emphasis."""
     from workbench.curves import most_fragile
 
     worst = most_fragile(curves, 3, _DROP)
@@ -173,7 +214,8 @@ def _sentence(curves: SensitivityCurves) -> str:
         interval=interval(curves.baseline.ci_low, curves.baseline.ci_high, curves.baseline.samples),
     )
     if not worst:
-        return _("No layer has lost more than one point of accuracy so far.") + " " + base
+        none = _("No {thing} has lost more than one point of accuracy so far.")
+        return none.format(thing=_thing(curves)) + " " + base
     named = ", ".join(
         _("**{layer}** (loses a point from about {level} on)").format(
             layer=plain(f.group), level=percent(f.level, 0)
@@ -195,7 +237,7 @@ def _choose_shown() -> None:
     if len(keys) == 1:
         st.caption(plain(titles[keys[0]]))
         return
-    current = curve_shelf.current_key()
+    current = curve_shelf.shown_key()
     widget = f"shown_{'_'.join(keys)}_{current}"
 
     def choose() -> None:
@@ -204,7 +246,7 @@ def _choose_shown() -> None:
     st.selectbox(
         _("Curves"), keys, index=keys.index(current), format_func=titles.__getitem__, key=widget,
         on_change=callback(choose),
-        help=_("The plan page shows the damage of the curves chosen here."),
+        help=_("The plan page shows the damage of the curves chosen here, if they fit the plan."),
     )  # fmt: skip
 
 
@@ -222,15 +264,29 @@ def _offer_resume(curves: SensitivityCurves) -> None:
 def measure_again() -> None:
     """Settings of a measurement and the button that begins it."""
     with st.expander(_("Measure with other settings"), icon=":material/tune:"):
+        granularity = _ask_granularity()
         with st.form("sensitivity", border=False):
-            values = _ask(_remembered())
+            values = _ask(_remembered(granularity))
             sent = st.form_submit_button(
                 _("Measure"), icon=":material/play_arrow:", disabled=is_active(KIND)
             )
         if sent:
             with guard():
-                start(_settings(values))
+                start(_settings(values | {"granularity": granularity}))
                 st.rerun()
+
+
+def _ask_granularity() -> str:
+    """What goes together; the plan's until another is chosen."""
+    planned = session.plan().granularity
+    names = granularity_names(planned)
+    granularity = st.selectbox(
+        _("Granularity"), names, names.index(planned), format_func=granularity_title,
+        key=f"sensitivity_granularity_{planned}", persist_state="session",
+        help=explain("granularity"),
+    )  # fmt: skip
+    st.caption(parse_granularity(granularity).summary)
+    return str(granularity)
 
 
 def _ask(before: SensitivitySettings) -> dict[str, Any]:
@@ -240,6 +296,8 @@ def _ask(before: SensitivitySettings) -> dict[str, Any]:
 
     first, second = st.columns(2), st.columns(2)
     criteria, repairs = list(CRITERIA), repair_names()
+    kind = parse_granularity(before.granularity)
+    levels = ", ".join(f"{100 * level:g}" for level in before.levels)
     return {
         "criterion": first[0].selectbox(
             _("Criterion"), criteria, criteria.index(before.criterion),
@@ -250,8 +308,13 @@ def _ask(before: SensitivitySettings) -> dict[str, Any]:
             format_func=lambda name: REPAIRS[name].title, help=explain("repair"),
         ),
         "levels": second[0].text_input(
-            _("Levels in percent"), ", ".join(f"{100 * level:g}" for level in before.levels),
-            help=_("The sparsities at which every layer is measured."),
+            _("Channel pruning ratios in percent") if kind.structured else _("Levels in percent"),
+            levels, disabled=kind.kind == "nm", key=f"levels_{before.granularity}_{levels}",
+            help=_("N:M prunes the same share everywhere, so there is one level.")
+            if kind.kind == "nm"
+            else _("The levels at which every {thing} is measured.").format(
+                thing=group_noun(kind)
+            ),
         ),
         "num_samples": second[1].number_input(
             _("Validation images"), 50, 10_000, before.num_samples, 50,
@@ -266,6 +329,7 @@ def _settings(values: Mapping[str, Any]) -> SensitivitySettings:
     return SensitivitySettings(
         levels=_levels(str(values["levels"])), num_samples=int(values["num_samples"]),
         criterion=values["criterion"], repair=values["repair"],
+        granularity=values["granularity"],
     )  # fmt: skip
 
 
@@ -291,20 +355,24 @@ def _levels(text: str) -> tuple[float, ...]:
     return tuple(number / 100 for number in numbers)
 
 
-def _remembered() -> SensitivitySettings:
-    """What was asked last in this workspace, or a good beginning."""
+def _remembered(granularity: str) -> SensitivitySettings:
+    """What was asked last in this workspace at a granularity, or a good beginning."""
     from workbench.curves import SensitivitySettings
 
     kept = session.setting(_SETTINGS)
-    if kept is not None:
-        return SensitivitySettings.from_dict(kept | {"repair": usual_repair(kept["repair"])})
+    if kept is not None and kept["granularity"] == granularity:
+        repair = quick_repair(kept["repair"])
+        return SensitivitySettings.from_dict(kept | {"repair": repair})
+    structured = parse_granularity(granularity).structured
     return SensitivitySettings(
-        levels=(0.3, 0.5, 0.7, 0.8, 0.9, 0.95), num_samples=500, repair=usual_repair()
-    )
+        levels=_CHANNEL_LEVELS if structured else _LEVELS, num_samples=500,
+        repair=quick_repair(), granularity=granularity,
+    )  # fmt: skip
 
 
-def _start_remembered() -> None:
-    start(_remembered())
+def _start_for_plan() -> None:
+    plan = session.plan()
+    start(replace(_remembered(plan.granularity), criterion=plan.criterion))
 
 
 def start(settings: SensitivitySettings) -> None:

@@ -1,4 +1,4 @@
-"""What pruning each layer costs: all curves together, one small chart each, and a heat map."""
+"""What pruning each group costs: all curves together, one small chart each, and a heat map."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from workbench.granularity import parse_granularity
 from workbench.ui.i18n import _
 from workbench.ui.theme import DENSE, GRID, HIGHLIGHT, KEPT, lay_out, percent, translucent
 
@@ -30,12 +31,12 @@ def curves_figure(
     highlighted: Sequence[str] = (),
     height: int = 440,
 ) -> go.Figure:
-    """All curves in one chart; the highlighted layers in colour with their 95 % intervals.
+    """All curves in one chart; the highlighted groups in colour with their 95 % intervals.
 
     Args:
         curves: Whole or partial.
         metric: ``accuracy`` or ``loss``.
-        highlighted: At most five layers to bring to the front, worst first.
+        highlighted: At most five groups to bring to the front, worst first.
         height: In pixels.
     """
     figure = go.Figure()
@@ -48,7 +49,8 @@ def curves_figure(
         )  # fmt: skip
     if others:  # one entry in the legend for all of them
         figure.add_scatter(
-            x=[None], y=[None], mode="lines", name=_("Other layers"),
+            x=[None], y=[None], mode="lines",
+            name=_("Other groups") if _is_structured(curves) else _("Other layers"),
             line={"color": translucent(KEPT, 0.5), "width": 1.5},
         )  # fmt: skip
     for index, group in enumerate(highlighted[: len(_PALETTE)]):
@@ -61,7 +63,7 @@ def curves_figure(
             marker={"size": 6, "symbol": index}, hovertemplate=_hover(group, metric),
         )  # fmt: skip
     _add_baseline(figure, curves, metric)
-    lay_out(figure, height=height, x_title=_("Sparsity of the one layer"), legend=True)
+    lay_out(figure, height=height, x_title=_level_title(curves), legend=True)
     _axes(figure, metric)
     figure.update_yaxes(title=_title(metric))
     if metric == "accuracy":
@@ -73,11 +75,11 @@ def curves_figure(
 def multiples_figure(
     curves: SensitivityCurves, groups: Sequence[str], metric: Metric, *, columns: int = 4
 ) -> go.Figure:
-    """One small chart a layer, all on the same axes, every point with its 95 % interval.
+    """One small chart a group, all on the same axes, every point with its 95 % interval.
 
     Args:
         curves: Whole or partial.
-        groups: The layers to draw, at most ``MAX_MULTIPLES``.
+        groups: Those to draw, at most ``MAX_MULTIPLES``.
         metric: ``accuracy`` or ``loss``.
         columns: Charts in a row.
     """
@@ -111,7 +113,7 @@ def multiples_figure(
 
 
 def damage_figure(curves: SensitivityCurves, *, dark: bool, height: int | None = None) -> go.Figure:
-    """Heat map of layer by level: accuracy lost in points, written in while there is room.
+    """Heat map of group by level: accuracy lost in points, written in while there is room.
 
     Args:
         curves: Whole or partial; points not measured yet stay blank.
@@ -142,7 +144,7 @@ def damage_figure(curves: SensitivityCurves, *, dark: bool, height: int | None =
     row = 22 if roomy else max(5, 900 // max(1, len(groups)))
     lay_out(figure, height=height or 110 + row * max(4, len(groups)))
     figure.update_xaxes(
-        title=_("Sparsity of the one layer"), type="category", fixedrange=True, showgrid=False
+        title=_level_title(curves), type="category", fixedrange=True, showgrid=False
     )
     figure.update_yaxes(
         autorange="reversed", fixedrange=True, showgrid=False, automargin=True, title=None,
@@ -229,6 +231,17 @@ def _axes(figure: go.Figure, metric: Metric) -> None:
 
 def _title(metric: Metric) -> str:
     return _("Validation accuracy") if metric == "accuracy" else _("Validation loss")
+
+
+def _is_structured(curves: SensitivityCurves) -> bool:
+    return parse_granularity(curves.settings.granularity).structured
+
+
+def _level_title(curves: SensitivityCurves) -> str:
+    """Title of the axis of levels: what is varied, and in how much of the network."""
+    if _is_structured(curves):
+        return _("Channel pruning ratio of the one group")
+    return _("Sparsity of the one layer")
 
 
 def _points(lost: float) -> str:
