@@ -25,11 +25,13 @@ from workbench.curves import DEFAULT_LEVELS, SensitivitySettings
 from workbench.device import DEVICES
 from workbench.export import FORMATS
 from workbench.finetune_settings import OPTIMIZERS
+from workbench.granularity import EXAMPLES, parse_granularity
+from workbench.groups import find_groups
 from workbench.layers import inspect
 from workbench.loading import load_data, load_model
 from workbench.loading.samples import sample_weights
 from workbench.metrics import measure
-from workbench.plan import GRANULARITIES
+from workbench.plan import PruningPlan
 from workbench.plan_file import read_plan, write_plan
 from workbench.progress import Progress
 from workbench.repair import REPAIRS
@@ -81,7 +83,7 @@ def test_help_says_what_the_registries_say(listed, registry):
 
 
 def test_help_lists_every_name_there_is():
-    assert tuple(choices.GRANULARITIES) == GRANULARITIES
+    assert {name: parse_granularity(name).summary for name in EXAMPLES} == choices.GRANULARITIES
     assert tuple(choices.DEVICES) == DEVICES
     assert tuple(choices.BUDGETS) == UNITS
     assert tuple(float(level) for level in LEVELS.split(",")) == DEFAULT_LEVELS
@@ -90,8 +92,11 @@ def test_help_lists_every_name_there_is():
 @pytest.mark.parametrize(
     ("verb", "tables"),
     [
-        ("sensitivity", [choices.CRITERIA, choices.REPAIRS, choices.PRECISIONS, choices.DEVICES]),
-        ("allocate", [choices.ALLOCATIONS, choices.CRITERIA, choices.BUDGETS]),
+        ("inspect", [choices.GRANULARITIES]),
+        ("sensitivity", [choices.CRITERIA, choices.REPAIRS, choices.PRECISIONS, choices.DEVICES,
+                         choices.GRANULARITIES]),
+        ("allocate", [choices.ALLOCATIONS, choices.CRITERIA, choices.BUDGETS,
+                      choices.GRANULARITIES]),
         ("prune", [choices.ALLOCATIONS, choices.CRITERIA, choices.REPAIRS, OPTIMIZERS,
                    choices.GRANULARITIES, choices.BUDGETS, choices.DEVICES]),
         ("evaluate", [choices.SPLITS, choices.DEVICES]),
@@ -141,11 +146,22 @@ REFUSALS = [
     ("sensitivity digits-mlp --precision fast", "The precision 'fast' is not in this version.",
      "Choose one of: exact."),
     ("sensitivity digits-mlp --granularity chanel", "There is no granularity 'chanel'.",
-     "Choose one of: weight."),
-    ("sensitivity digits-mlp --granularity channel", "The granularity 'channel' is not in this "
-     "version.", "Choose one of: weight."),
-    ("sensitivity digits-mlp --granularity nm:2:4", "The granularity 'nm:2:4' is not in this "
-     "version.", "Choose one of: weight."),
+     "Did you mean 'channel'? Choose one of: weight, nm:2:4, block:4x4, kernel, channel."),
+    ("sensitivity digits-mlp --granularity nm:4:4", "Granularity 'nm:4:4' keeps 4 of every 4 "
+     "weights.", "Choose N:M with 1 <= N < M <= 64, such as nm:2:4."),
+    ("allocate digits-mlp --method uniform --sparsity 0.5 --granularity kernel",
+     "Nothing can be pruned at granularity 'kernel'. hidden.0: It has no kernels.",
+     "Choose another granularity, such as weight."),
+    ("inspect digits-mlp --granularity block:0x4", "Granularity 'block:0x4' asks for blocks of "
+     "0 x 4.", "Choose 1 to 256 rows and columns, at least 2 weights in all, such as block:4x4."),
+    ("allocate digits-mlp --method uniform --sparsity 0.5 --channel-multiple 8",
+     "The plan rounds to multiples of 8 channels but removes no channels.",
+     "Leave channel_multiple out, or choose granularity 'channel'."),
+    ("allocate digits-mlp --method uniform --sparsity 0.5 --granularity channel --protect "
+     "hidden.0,hidden.1", "No group is left to prune.", "Protect fewer groups."),
+    ("allocate digits-mlp --method global --sparsity 0.999 --granularity channel", "Sparsity 0.999 "
+     "leaves 1 of 192 channels for 2 groups.", "Choose a lower sparsity, so that each group keeps "
+     "at least one channel."),
     ("allocate digits-mlp --method globl --sparsity 0.5", "There is no method 'globl'.",
      "Did you mean 'global'? Choose one of: uniform, global."),
     ("allocate digits-mlp --method erk --sparsity 0.5", "The method 'erk' is not in this version.",
@@ -238,7 +254,21 @@ def test_ctrl_c_ends_with_130(monkeypatch, capsys):
 
 def test_inspect_gives_layers_groups_and_distributions(result, model):
     found = result("inspect", SAMPLE)
-    assert {key: found[key] for key in inspect(model).to_dict()} == inspect(model).to_dict()
+    layers = {key: value for key, value in inspect(model).to_dict().items() if key != "groups"}
+    assert {key: found[key] for key in layers} == layers
+    assert [(row["group"], row["num_channels"], row["prunable"]) for row in found["groups"]] == [
+        ("hidden.0", 128, True), ("hidden.1", 64, True), ("classifier", 10, False),
+    ]  # fmt: skip
+    # what hangs on a neuron: its weights and bias, and the weights that read it
+    assert [row["num_params"] for row in found["groups"]] == [
+        65 * 128 + 128 * 64,
+        129 * 64 + 640,
+        0,
+    ]
+    assert found["groups"][0].keys() >= {"layers", "macs", "unit", "reason"}
+    assert found["groups"][2]["reason"] == (
+        "Its outputs are the class scores: one for every class."
+    )
     assert [row["layer_name"] for row in found["distributions"]] == [
         layer.layer_name for layer in inspect(model).prunable
     ]
@@ -246,6 +276,14 @@ def test_inspect_gives_layers_groups_and_distributions(result, model):
         weight = model.module.get_parameter(layer.parameter_name).detach()
         assert sum(row["counts"]) == weight.count_nonzero()
         assert row["std"] == pytest.approx(float(weight.std(correction=0)), rel=1e-4)
+
+
+@pytest.mark.parametrize("granularity", ["weight", "nm:2:4", "block:4x4", "channel"])
+def test_inspect_lists_the_groups_of_a_granularity(granularity, result, model, capsys):
+    rows = result("inspect", SAMPLE, "--granularity", granularity)["groups"]
+    assert rows == [group.to_dict() for group in find_groups(model, granularity).groups]
+    assert main(["inspect", SAMPLE, "--granularity", granularity]) == 0
+    assert re.search(r"^hidden\.0 +(weight|N:M group|block|neuron) ", capsys.readouterr().out, re.M)
 
 
 def test_sensitivity_measures_what_the_function_measures(result, model, data, tmp_path):
@@ -270,6 +308,55 @@ def test_allocate_gives_the_plan_that_the_function_gives(result, model, tmp_path
     assert found["plan"] == plan.to_dict()
     assert read_plan(path) == plan
     assert found["predicted"]["num_nonzero"] < 0.4 * found["predicted"]["num_params"]
+
+
+@pytest.mark.parametrize(
+    ("granularity", "words"),
+    [
+        ("channel", ["--sparsity", "0.5"]), ("channel", ["--budget", "macs=0.4"]),
+        ("nm:1:4", ["--sparsity", "0.75"]), ("block:2x8", ["--budget", "params=0.3"]),
+    ],
+)  # fmt: skip
+def test_a_plan_of_any_granularity_predicts_what_pruning_gives(
+    granularity, words, result, model, data, tmp_path
+):
+    path, words = tmp_path / "plan.yaml", ["--granularity", granularity, *words]
+    found = result("allocate", SAMPLE, "--method", "global", *words, "--out", str(path))
+    assert found["plan"]["granularity"] == granularity
+    pruned = result("prune", SAMPLE, "--plan", str(path), "--granularity", granularity)["pruned"]
+    for key in ("num_nonzero", "macs", "bytes"):
+        assert pruned[key] == found["predicted"][key], key
+    for row in found["groups"]:
+        assert row["num_pruned"] + row["num_kept"] == row["num_units"]
+
+
+def test_kept_channels_are_rounded_to_a_multiple(result):
+    words = ["--method", "uniform", "--sparsity", "0.45", "--granularity", "channel"]
+    found = result("allocate", SAMPLE, *words, "--channel-multiple", "16")
+    assert [(row["num_kept"], row["num_units"]) for row in found["groups"]] == [(64, 128), (32, 64)]
+    assert found["plan"]["channel_multiple"] == 16
+
+
+def test_a_plan_of_channels_says_how_many_stay(capsys, tmp_path):
+    words = ["--method", "uniform", "--sparsity", "0.75", "--granularity", "channel"]
+    assert main(["allocate", SAMPLE, *words]) == 0
+    text = capsys.readouterr().out
+    assert "# hidden.0: keeps 32 of 128 neurons\n# hidden.1: keeps 16 of 64 neurons\n" in text
+    (tmp_path / "plan.yaml").write_text(text)
+    assert dict(read_plan(tmp_path / "plan.yaml").sparsities) == {
+        "hidden.0": 0.75,
+        "hidden.1": 0.75,
+    }
+
+
+def test_a_granularity_does_not_go_with_a_plan_of_another(tmp_path, capsys):
+    write_plan(PruningPlan({"hidden.0": 0.5}), tmp_path / "plan.yaml")
+    words = ["prune", SAMPLE, "--plan", str(tmp_path / "plan.yaml"), "--granularity", "channel"]
+    assert main(words) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "The plan is made for granularity 'weight', not for 'channel'.",
+        "Leave --granularity out, or make another plan with workbench allocate.",
+    ]
 
 
 def test_allocate_prints_a_plan_that_can_be_kept(capsys, model, tmp_path):

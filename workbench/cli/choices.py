@@ -7,9 +7,10 @@ registries of the core.
 from collections.abc import Iterable, Mapping
 
 from workbench.errors import SettingsError
+from workbench.granularity import EXAMPLES, parse_granularity
 from workbench.names import suggest
 
-GRANULARITIES = {"weight": "Prunes single weights wherever they are."}
+GRANULARITIES = {name: parse_granularity(name).summary for name in EXAMPLES}
 CRITERIA = {
     "l1": "Prunes the weights of smallest absolute value first.",
     "l2": "Prunes the weights of smallest square first; for single weights the order is that "
@@ -17,7 +18,7 @@ CRITERIA = {
     "random": "Prunes weights at random, the baseline that every criterion should beat.",
 }
 ALLOCATIONS = {
-    "uniform": "Prunes every layer to the same sparsity.",
+    "uniform": "Prunes every layer or group to the same sparsity.",
     "global": "Ranks the weights of all layers together and prunes the lowest, wherever they are.",
 }
 REPAIRS = {
@@ -50,7 +51,6 @@ BUDGETS = {
 
 # Words of the method that this version does not have yet, so that they are not taken for slips.
 _LATER = {
-    "granularity": ("channel", "kernel", "block", "nm"),
     "criterion": (
         "gradient", "taylor", "fisher", "movement", "wanda", "bn_scale", "fpgm", "lamp", "apoz",
         "mean_activation", "entropy", "entropy_max",
@@ -72,7 +72,10 @@ def check_choice(what: str, name: str, choices: Iterable[str]) -> str:
 
     Raises:
         SettingsError: With the nearest choice, or saying that this version does not have it.
+        PlanError: If there is no such granularity; any N:M and any block is one.
     """
+    if what == "granularity":
+        return parse_granularity(name).name
     names = list(choices)
     if name in names:
         return name
@@ -84,7 +87,7 @@ def check_choice(what: str, name: str, choices: Iterable[str]) -> str:
 
 
 def list_choices(title: str, choices: Mapping[str, str]) -> str:
-    """A paragraph of help: the title, then a line or two for each choice."""
+    """A paragraph of help: the title, then a line for each choice."""
     width = max(map(len, choices)) + 2
     lines = [f"{title}:"]
     for name, sentence in choices.items():

@@ -18,12 +18,13 @@ MODEL_HELP = (
     "package.module:factory"
 )
 DATA_HELP = "a sample's name (fashion-mnist, digits) or an .npz file; the model's own if left out"
+GRANULARITY_HELP = "what goes together; N:M and blocks take other numbers, too (weight)"
 LEVELS = "0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,0.95,0.99"
 VERBS = {
     "run": "start the app in the browser (also without any verb)",
     "inspect": "list layers, groups and weight distributions",
-    "sensitivity": "measure what pruning each layer alone costs",
-    "allocate": "turn a target into a plan: one sparsity for each layer",
+    "sensitivity": "measure what pruning each layer or group alone costs",
+    "allocate": "turn a target into a plan: one sparsity for each layer or group",
     "prune": "plan, prune, repair, fine-tune, measure and export",
     "evaluate": "measure accuracy, loss, recall, size and latency",
     "export": "write the model as files that run elsewhere, and verify them",
@@ -130,16 +131,23 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
 
 def _add_inspect(parser: argparse.ArgumentParser) -> None:
     _add_model(parser)
+    parser.add_argument(
+        "--granularity",
+        metavar="NAME",
+        default="channel",
+        help="what goes together in the groups that are listed (%(default)s)",
+    )
     _add_json(parser)
+    _offer(parser, granularity=choices.GRANULARITIES)
 
 
 def _add_sensitivity(parser: argparse.ArgumentParser) -> None:
     _add_model(parser)
     _add_data(parser)
-    _add_granularity(parser)
+    parser.add_argument("--granularity", metavar="NAME", default="weight", help=GRANULARITY_HELP)
     parser.add_argument(
         "--levels", metavar="A,B,...", type=_numbers, default=_numbers(LEVELS),
-        help=f"sparsities, each between 0 and 1 ({LEVELS})",
+        help=f"sparsities, each between 0 and 1; N:M has one of its own ({LEVELS})",
     )  # fmt: skip
     parser.add_argument(
         "--samples", metavar="N", type=int, default=1000,
@@ -248,23 +256,23 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", metavar="DATA", help=DATA_HELP)
 
 
-def _add_granularity(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--granularity", default="weight", help="what goes together (%(default)s)")
-
-
 def _add_target(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--budget", metavar="UNIT=KEPT", help="part of the dense model to keep, as params=0.5"
     )
     parser.add_argument(
         "--sparsity", metavar="S", type=float,
-        help="part of the weights to prune in the layers that may be pruned, 0 to 0.99",
+        help="part to prune of the weights, or of the channels, that may be pruned, 0 to 0.99",
     )  # fmt: skip
     parser.add_argument(
         "--protect", metavar="A,B,...", type=_words,
-        help="layers to leave dense; the classifier if left out, '' for none",
+        help="layers or groups to leave dense; the classifier if left out, '' for none",
     )  # fmt: skip
-    _add_granularity(parser)
+    parser.add_argument("--granularity", metavar="NAME", help=GRANULARITY_HELP)
+    parser.add_argument(
+        "--channel-multiple", metavar="N", type=int,
+        help="round the channels that stay to a multiple, such as 8; channel only (1)",
+    )  # fmt: skip
     parser.add_argument("--criterion", help="how weights are ranked (l1)")
 
 

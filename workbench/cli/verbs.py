@@ -11,6 +11,7 @@ from workbench.accounting import size_of_plan
 from workbench.allocation import allocate, parse_budget
 from workbench.cli.app import add_current_folder
 from workbench.cli.choices import BUDGETS, check_choice
+from workbench.cli.group_tables import cuts, cuts_comment, groups_text
 from workbench.cli.output import check_json_target, percent, table, write_result
 from workbench.cli.progress import ProgressLine
 from workbench.curve_cache import JsonLinesCache
@@ -20,7 +21,7 @@ from workbench.device import choose_device
 from workbench.distributions import LayerDistribution, weight_distributions
 from workbench.errors import DataError
 from workbench.groups import find_groups
-from workbench.layers import Inspection, inspect
+from workbench.layers import inspect
 from workbench.loading import load_data, load_model
 from workbench.metrics import Measurement, measure
 from workbench.model import Model, check_fit
@@ -107,7 +108,7 @@ def open_data(arguments: Namespace, model: Model) -> Data:
     return data
 
 
-def make_plan(arguments: Namespace, model: Model, inspection: Inspection) -> PruningPlan:
+def make_plan(arguments: Namespace, model: Model) -> PruningPlan:
     """The plan that ``--method`` and its target ask for.
 
     Raises:
@@ -118,8 +119,12 @@ def make_plan(arguments: Namespace, model: Model, inspection: Inspection) -> Pru
     return allocate(
         model, arguments.method, sparsity=arguments.sparsity,
         budget=parse_budget(arguments.budget) if arguments.budget else None,
+        granularity=arguments.granularity or "weight",
+        channel_multiple=(
+            1 if arguments.channel_multiple is None else arguments.channel_multiple
+        ),
         criterion=arguments.criterion or "l1", seed=arguments.seed or 0,
-        protected=arguments.protect, inspection=inspection,
+        protected=arguments.protect,
     )  # fmt: skip
 
 
@@ -134,12 +139,14 @@ def describe(model: Model, data: Data | None = None) -> dict[str, object]:
 def _inspect(arguments: Namespace) -> Outcome:
     model = open_model(arguments)
     inspection = inspect(model)
+    groups = find_groups(model, arguments.granularity, inspection)
     spread = weight_distributions(model)
     values = describe(model) | {
         "architecture": model.architecture,
         "input_shape": list(model.input_shape),
         "num_classes": model.num_classes,
         **inspection.to_dict(),
+        "groups": [group.to_dict() for group in groups.groups],
         "distributions": [_distribution(entry) for entry in spread],
     }
     std = {entry.layer_name: entry.std for entry in spread}
@@ -154,7 +161,7 @@ def _inspect(arguments: Namespace) -> Outcome:
     ]  # fmt: skip
     heads = ["layer", "type", "shape", "parameters", "MACs", "zeros", "std", "prunable"]
     total = f"{model.name}: {inspection.num_params:,} parameters, {inspection.macs:,} MACs"
-    return values, f"{table(heads, rows)}\n\n{total}"
+    return values, f"{table(heads, rows)}\n\n{groups_text(groups)}\n\n{total}"
 
 
 def _distribution(entry: LayerDistribution) -> dict[str, object]:
@@ -197,7 +204,9 @@ def _curves_text(curves: SensitivityCurves) -> str:
     for group in curves.groups:
         by_level = {point.level: f"{100 * point.accuracy:.1f}" for point in curves.curve(group)}
         rows.append([group, *(by_level.get(level, "") for level in levels)])
-    heads = ["accuracy, % at sparsity", *(f"{level:g}" for level in levels)]
+    structured = curves.settings.granularity == "channel"
+    what = "channel pruning ratio" if structured else "sparsity"
+    heads = [f"accuracy, % at {what}", *(f"{level:g}" for level in levels)]
     lines = [table(heads, rows), ""]
     if curves.baseline:
         lines.append(
@@ -211,18 +220,20 @@ def _curves_text(curves: SensitivityCurves) -> str:
 def _allocate(arguments: Namespace) -> Outcome:
     model = open_model(arguments)
     data = open_data(arguments, model) if arguments.data else None
-    inspection = inspect(model)
-    plan = make_plan(arguments, model, inspection)
-    size = size_of_plan(find_groups(model, plan.granularity, inspection), plan).to_dict()
+    plan = make_plan(arguments, model)
+    groups = find_groups(model, plan.granularity)
+    size = size_of_plan(groups, plan).to_dict()
     if arguments.out:
         write_plan(plan, arguments.out)
-    values = describe(model, data) | {"plan": plan.to_dict(), "predicted": size}
+    values = describe(model, data) | {
+        "plan": plan.to_dict(), "predicted": size, "groups": cuts(groups, plan),
+    }  # fmt: skip
     comment = (
         f"# {model.name}: keeps {size['num_nonzero']:,} of {size['num_params']:,} parameters, "
         f"{size['macs']:,} of {size['dense_macs']:,} MACs, "
         f"{size['bytes']:,} of {size['dense_bytes']:,} bytes\n"
     )
-    return values, comment + format_plan(plan).rstrip()
+    return values, comment + cuts_comment(groups, plan) + format_plan(plan).rstrip()
 
 
 def _evaluate(arguments: Namespace) -> Outcome:
