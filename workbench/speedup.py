@@ -71,9 +71,17 @@ def make_pass(model: Model, runtime: str, batch: int, threads: int) -> Pass:
         ExportError: If it is to run in ONNX Runtime and cannot be written as ONNX.
     """
     images = random_images(model.input_shape, batch)
-    module = model.copy_module().cpu().eval()
     if runtime == "torch":
-        return torch_pass(module, images)
+        return torch_pass(model.copy_module().cpu().eval(), images)
+    return onnx_pass(write_onnx(model), images, threads)
+
+
+def write_onnx(model: Model) -> bytes:
+    """A model as an ONNX file, as an export writes it.
+
+    Raises:
+        ExportError: If it cannot be written as ONNX.
+    """
+    module = model.copy_module().cpu().eval()
     module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    content = onnx_bytes(trace(module, model.input_shape), {})
-    return onnx_pass(content, images, threads)
+    return onnx_bytes(trace(module, model.input_shape), {})

@@ -23,6 +23,7 @@ ROWS = (
     {
         "curve_cache", "experiment", "export", "finetune", "jobs", "reopen", "run_export",
         "saving", "sensitivity", "speed_tasks", "speedup", "staircase", "store", "tasks",
+        "thin_onnx",
     },
     {
         "accounting", "allocation", "criteria", "curves", "distributions", "encodings", "latency",
