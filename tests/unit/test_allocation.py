@@ -2,17 +2,22 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from tests.unit.small import small_model
 from workbench.accounting import size_of_plan
 from workbench.allocation import ALLOCATIONS, Budget, allocate, parse_budget
+from workbench.allocation.pool import Pool
+from workbench.criteria import get_criterion, score_units
 from workbench.errors import PlanError, SettingsError, SparsityError
 from workbench.groups import find_groups
 from workbench.layers import inspect
+from workbench.model import Model
+from workbench.patterns import unit_scores
 from workbench.plan import num_pruned
-from workbench.prune import build_masks
+from workbench.prune import build_masks, prune
 
 POOL = ("conv1", "conv2", "fc")
 POOL_WEIGHTS = 36 + 144 + 432
@@ -156,4 +161,193 @@ def test_budgets_are_read_from_text() -> None:
 def test_wrong_budgets_are_refused(text: str, message: str) -> None:
     with pytest.raises(SettingsError) as refused:
         parse_budget(text)
+    assert str(refused.value).startswith(message)
+
+
+# --- granularities ---
+
+
+def chain() -> Model:
+    """Two convolutions, a hidden layer and a classifier, for images of 1 x 6 x 6."""
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(),
+        nn.Conv2d(8, 16, 3, stride=2, padding=1), nn.ReLU(), nn.Flatten(),
+        nn.Linear(144, 6), nn.ReLU(), nn.Linear(6, 3),
+    )  # fmt: skip
+    return Model("chain", network.eval(), (1, 6, 6), 3)
+
+
+MASKED = ("nm:1:2", "nm:2:4", "block:4x4", "block:2x2:kernel", "kernel")
+
+
+def _pruned_units(model, plan) -> dict[str, tuple[int, int]]:
+    """Group name to how many of its units are pruned, and how many there are, by pruning."""
+    groups = find_groups(model, plan.granularity)
+    if plan.granularity == "channel":
+        kept = prune(model, plan, groups).kept
+        return {
+            name: (groups.group(name).num_units - len(units), groups.group(name).num_units)
+            for name, units in kept.items()
+        }
+    units = {}
+    for name in plan.sparsities:
+        layer = groups.group(name).layer
+        mask = build_masks(model, plan, groups)[layer.parameter_name]
+        means = unit_scores(mask.double(), groups.granularity)
+        units[name] = (int((means == 0).sum()), len(means))
+    return units
+
+
+@pytest.mark.parametrize("granularity", ["channel", *MASKED])
+@pytest.mark.parametrize("method", sorted(ALLOCATIONS))
+@given(sparsity=st.floats(0, 0.7), seed=st.integers(0, 3))
+@settings(max_examples=8)
+def test_sparsities_are_quotients_that_pruning_meets(
+    method: str, granularity: str, sparsity: float, seed: int
+) -> None:
+    model = small_model(seed)
+    plan = allocate(model, method, sparsity=sparsity, granularity=granularity, seed=seed)
+    for name, (gone, total) in _pruned_units(model, plan).items():
+        assert gone < total
+        if not granularity.startswith("nm"):
+            assert plan.sparsities[name] == gone / total
+            if method == "uniform":
+                assert abs(gone - min(sparsity * total, total - 1)) <= 0.5
+    masks = build_masks(model, plan)
+    if granularity.startswith("nm"):
+        for name, value in plan.sparsities.items():
+            mask = masks[f"{name}.weight"]
+            assert value * mask.numel() == int((~mask).sum())
+
+
+@pytest.mark.parametrize("granularity", ["block:4x4", "kernel"])
+def test_one_ranking_of_blocks_comes_nearest_to_the_target_of_weights(granularity: str) -> None:
+    model = small_model()
+    groups = find_groups(model, granularity)
+    weights = sum(group.num_params for group in groups.prunable if not group.protected)
+    for sparsity in (0.2, 0.5, 0.8):
+        plan = allocate(model, "global", sparsity=sparsity, granularity=granularity)
+        gone = sum(groups.num_pruned(name, value) for name, value in plan.sparsities.items())
+        assert abs(gone - sparsity * weights) <= 16
+        scores = {}
+        for name, mask in build_masks(model, plan, groups).items():
+            weight = model.module.get_parameter(name).detach().abs()
+            scores[name] = (
+                unit_scores(weight, groups.granularity),
+                unit_scores(mask.double(), groups.granularity) == 0,
+            )
+        spared = {name: own.max() for name, (own, _) in scores.items()}  # each keeps its best
+        kept = torch.cat([own[~cut & (own < spared[n])] for n, (own, cut) in scores.items()])
+        assert torch.cat([own[cut] for own, cut in scores.values()]).max() <= kept.min()
+
+
+def test_one_ranking_of_channels_is_by_share_of_the_group() -> None:
+    model = small_model()
+    groups = find_groups(model, "channel")
+    criterion, state = get_criterion("l1"), model.module.state_dict()
+    scores = {g.name: score_units(criterion, state, g, 0) for g in groups.prunable}
+    total = sum(map(len, scores.values()))
+    plan = allocate(model, "global", sparsity=0.4, granularity="channel")
+    kept = prune(model, plan, groups).kept
+    assert total - sum(map(len, kept.values())) == round(0.4 * total)
+    lowest = min(float(scores[name][units].min()) for name, units in kept.items() if len(units) > 1)
+    for name, units in kept.items():
+        gone = torch.ones(len(scores[name]), dtype=torch.bool)
+        gone[units] = False
+        if gone.any():
+            assert scores[name][gone].max() <= lowest
+
+
+def test_layers_are_thinned_in_the_order_of_what_goes() -> None:
+    model = small_model()
+    with torch.no_grad():
+        model.module.conv2.weight.mul_(100)  # grouped: two inputs for each output
+        model.module.fc.weight.mul_(0.01)
+    plan = allocate(model, "global", sparsity=0.3, granularity="nm:1:2")
+    assert dict(plan.sparsities) == {"conv2": 0.0, "fc": 0.5}
+    both = allocate(model, "global", sparsity=0.5, granularity="nm:1:2")
+    assert dict(both.sparsities) == {"conv2": 0.5, "fc": 0.5}
+    assert allocate(model, "global", sparsity=0.1, granularity="nm:1:2").sparsities["fc"] == 0
+
+
+@pytest.mark.parametrize("granularity", ["channel", *MASKED])
+@pytest.mark.parametrize(("method", "unit"), [("uniform", "macs"), ("global", "params")])
+def test_budgets_are_met_at_every_granularity_by_the_smallest_cut(
+    method: str, unit: str, granularity: str
+) -> None:
+    model = chain()
+    groups = find_groups(model, granularity)
+    budget = Budget(unit, 0.7)
+
+    def part(plan) -> float:
+        size = size_of_plan(groups, plan)
+        parts = {"params": size.num_nonzero / size.num_params, "macs": size.macs / size.dense_macs}
+        return parts[unit]
+
+    plan = allocate(model, method, budget=budget, granularity=granularity)
+    assert part(plan) <= 0.7
+    levels = ALLOCATIONS[method].spread(
+        Pool(model, groups, tuple(g for g in groups.prunable if not g.protected),
+             get_criterion("l1"), 0)
+    )  # fmt: skip
+    below = [
+        level for level in range(0, levels.top, max(1, levels.top // 200))
+        if levels.sparsities(level) != dict(plan.sparsities)
+        and sum(levels.sparsities(level).values()) < sum(plan.sparsities.values())
+    ]  # fmt: skip
+    assert below
+    assert all(part(plan.with_sparsities(levels.sparsities(level))) > 0.7 for level in below)
+
+
+@pytest.mark.parametrize("method", sorted(ALLOCATIONS))
+def test_kept_channels_are_a_multiple_and_the_budget_is_still_met(method: str) -> None:
+    model = chain()
+    plan = allocate(
+        model, method, budget=Budget("macs", 0.6), granularity="channel", channel_multiple=2
+    )
+    thin = prune(model, plan)
+    assert plan.channel_multiple == 2
+    assert all(len(units) % 2 == 0 for units in thin.kept.values())
+    assert inspect(thin.model).macs <= 0.6 * inspect(model).macs
+    size = size_of_plan(find_groups(model, "channel"), plan)
+    assert (size.macs, size.num_nonzero) == (
+        inspect(thin.model).macs, inspect(thin.model).num_params
+    )  # fmt: skip
+
+
+def test_a_layer_protects_its_whole_group() -> None:
+    plan = allocate(chain(), "uniform", sparsity=0.5, granularity="channel", protected=["3"])
+    assert set(plan.sparsities) == {"0", "6"}
+    same = allocate(chain(), "uniform", sparsity=0.5, granularity="channel", protected=["8"])
+    assert set(same.sparsities) == {"0", "3", "6"}  # the last layer is never cut
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"granularity": "channels"}, PlanError, "There is no granularity 'channels'. Did you mean "
+         "'channel'?"),
+        ({"granularity": "nm:8:16"}, None, ""),
+        ({"granularity": "nm:62:64"}, None, ""),
+        ({"granularity": "block:64x256"}, PlanError, "Nothing can be pruned at granularity "
+         "'block:64x256'. conv1: It is a single block"),
+        ({"granularity": "channel", "sparsity": 0.95}, SparsityError, "Sparsity 0.95 leaves 1 of "
+         "12 channels for 3 groups. Choose a lower sparsity, so that each group keeps at least "
+         "one channel."),
+        ({"granularity": "channel", "protected": ["conv9"]}, PlanError, "There is no group "),
+        ({"granularity": "kernel", "sparsity": 0.99}, SparsityError, "Sparsity 0.99 leaves "),
+        ({"granularity": "channel", "sparsity": None, "budget": Budget("macs", 0.001)}, PlanError,
+         "The budget macs=0.001 cannot be met"),
+        ({"channel_multiple": 8}, PlanError, "The plan rounds to multiples of 8 channels"),
+    ],
+)  # fmt: skip
+def test_what_a_granularity_cannot_do_is_refused(arguments, error, message) -> None:
+    arguments = {"sparsity": 0.5} | arguments
+    if error is None:
+        plan = allocate(small_model(), "global", **arguments)
+        assert set(plan.sparsities) == {"fc"}  # the only layer with so many inputs
+        return
+    with pytest.raises(error) as refused:
+        allocate(small_model(), "global", **arguments)
     assert str(refused.value).startswith(message)

@@ -160,7 +160,7 @@ REFUSALS = [
     ("allocate digits-mlp --method uniform --sparsity 0.5 --granularity channel --protect "
      "hidden.0,hidden.1", "No group is left to prune.", "Protect fewer groups."),
     ("allocate digits-mlp --method global --sparsity 0.999 --granularity channel", "Sparsity 0.999 "
-     "leaves 1 of 192 channels for 2 groups.", "Choose a lower sparsity, so that each group keeps "
+     "leaves 0 of 192 channels for 2 groups.", "Choose a lower sparsity, so that each group keeps "
      "at least one channel."),
     ("allocate digits-mlp --method globl --sparsity 0.5", "There is no method 'globl'.",
      "Did you mean 'global'? Choose one of: uniform, global."),

@@ -38,7 +38,9 @@ class Allocation:
 ALLOCATIONS: dict[str, Allocation] = {
     allocation.name: allocation
     for allocation in (
-        Allocation("uniform", "Uniform", "Prunes every layer or group to the same sparsity.", Uniform),
+        Allocation(
+            "uniform", "Uniform", "Prunes every layer or group to the same sparsity.", Uniform,
+        ),
         Allocation(
             "global", "Global ranking",
             "Ranks the weights of all layers together and prunes the lowest, wherever they are.",

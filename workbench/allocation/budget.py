@@ -97,9 +97,10 @@ def smallest_level(groups: Groups, plan: PruningPlan, levels: Levels, budget: Bu
     low, high = -1, levels.top
     if kept(high) > budget.kept:
         least = math.ceil(kept(high) * 1000) / 1000
+        members = "groups" if groups.granularity.structured else "layers"
         raise PlanError(
             f"The budget {budget} cannot be met: the parts that stay dense are more than that.",
-            f"Keep at least {budget.unit}={least:g} or protect fewer layers.",
+            f"Keep at least {budget.unit}={least:g} or protect fewer {members}.",
         )
     while high - low > 1:
         middle = (low + high) // 2

@@ -1,5 +1,7 @@
 """One ranking over the units of all groups."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -7,7 +9,6 @@ from workbench.allocation.pool import Pool
 from workbench.errors import SparsityError
 from workbench.groups import Group
 from workbench.patterns import lowest_pruned, split_counts
-from workbench.plan import num_pruned
 
 
 class GlobalRanking:
@@ -45,7 +46,7 @@ class GlobalRanking:
             SparsityError: If that would leave a group without units.
         """
         if self._pool.kind in ("weight", "channel"):
-            count = num_pruned(sparsity, self._num_units)
+            count = math.floor(sparsity * self._num_units + 0.5)
         else:
             count = self._nearest_count(sparsity)
         if count > self.top:

@@ -120,6 +120,13 @@ def command_plan_and_sparsity(folder):
 
 
 @MAKERS
+def command_plan_of_another_granularity(folder):
+    """A plan of single weights, and channels asked for."""
+    path = written(folder, "plan.yaml", b"sparsities:\n  hidden.0: 0.5\n")
+    run("prune", "digits-mlp", "--plan", path, "--granularity", "channel")
+
+
+@MAKERS
 def command_bad_plan(folder):
     """A plan's file with a sparsity above one."""
     path = written(folder, "plan.yaml", b"sparsities:\n  hidden.0: 1.5\n")

@@ -282,6 +282,18 @@ def allocation_protects_unknown(folder):
 
 
 @MAKERS
+def allocation_nothing_to_prune(folder):
+    """A granularity at which no layer of the network can be cut."""
+    allocate(tiny(), "uniform", sparsity=0.5, granularity="block:256x256")
+
+
+@MAKERS
+def allocation_without_channels(folder):
+    """Rounding of channels where weights are pruned."""
+    allocate(tiny(), "uniform", sparsity=0.5, channel_multiple=8)
+
+
+@MAKERS
 def budget_unreadable(folder):
     """A budget without its unit."""
     parse_budget("50 %")
