@@ -25,9 +25,10 @@ def thin_(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
             cannot follow; the module is then half changed and to be thrown away.
     """
     dense = module.state_dict(keep_vars=True)
-    for name in dense.keys() | tensors.keys():
+    for name in dense:
         if name not in tensors:
             raise ValueError(f"{name} is missing.")
+    for name in tensors:
         if name not in dense:
             raise ValueError(f"{name} is not part of the network.")
     if any(dense[name].shape != tensors[name].shape for name in dense):

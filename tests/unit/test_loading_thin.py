@@ -110,6 +110,15 @@ def test_a_note_tells_how_much_is_left():
     assert notes == [f"Channels were removed from it: {left:,} of {dense:,} parameters are left."]
 
 
+@pytest.mark.parametrize(("stem", "count"), [(5, 0), (6, 1)])
+def test_a_shortcut_that_weights_do_not_tell_is_noted(stem, count):
+    network = ARCHITECTURES["mobilenet"].build(**MOBILENET | {"stem": stem})
+    notes = load_uploaded_model("w.safetensors", save(network.state_dict())).card["notes"]
+    assert sum("first block adds its input" in note for note in notes) == count
+    record = recorded(network, "mobilenet", stem=stem)
+    assert "notes" not in load_uploaded_model("w.safetensors", record).card
+
+
 def test_the_digest_is_that_of_the_record_whatever_the_name():
     network, _ = cut("mobilenet", 3)
     content = recorded(network, "mobilenet")
@@ -152,13 +161,14 @@ def test_records_that_cannot_be_are_left_aside(changes):
     assert dict(model.arguments) == RESNET
 
 
-def test_a_network_that_would_not_run_is_refused_with_both_shapes():
+def test_a_network_that_would_not_run_is_refused():
     network, _ = cut("resnet", 1, every=2)
     weight = network.stages[0][0].conv2.weight
     weight.data = weight.data[:, :1].contiguous()
-    for content in (save(network.state_dict()), recorded(network, "resnet")):
-        with pytest.raises(LoadError, match=r"has shape .* where architecture resnet has"):
-            load_uploaded_model("w.safetensors", content)
+    with pytest.raises(LoadError, match=r"has shape .* where architecture resnet has"):
+        load_uploaded_model("w.safetensors", save(network.state_dict()))
+    with pytest.raises(LoadError, match=r"does not run beyond stages\.0\.0\.conv2 \(RuntimeError"):
+        load_uploaded_model("w.safetensors", recorded(network, "resnet"))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

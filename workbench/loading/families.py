@@ -76,7 +76,7 @@ def find_family(
         )
     family = ARCHITECTURES[architecture]
     _check_ranks(name, tensors, family)
-    fitted = _as_recorded(tensors, family, record, input_shape)
+    fitted, fault = _as_recorded(tensors, family, record, input_shape)
     if fitted is None:
         arguments = _arguments(name, tensors, family, record, input_shape)
         fitted = Fitted(family, arguments, _skeleton(name, family, arguments))
@@ -84,8 +84,8 @@ def find_family(
         _check_names(name, tensors, fitted)
         if wider := _widened(tensors, fitted, record, input_shape):
             fitted, heads = wider, _check_heads(name, wider.arguments, record)
-        _check_shapes(name, tensors, fitted, input_shape)
-        notes += heads
+        _check_shapes(name, tensors, fitted, input_shape, fault)
+        notes += heads + _note_shortcut(fitted.arguments)
     _check_channels(name, fitted.arguments, input_shape)
     return fitted, notes + _removed(fitted)
 
@@ -93,15 +93,22 @@ def find_family(
 def _as_recorded(
     tensors: Mapping[str, Tensor], family: Architecture, record: Mapping[str, object],
     input_shape: Images,
-) -> Fitted | None:  # fmt: skip
-    """The network that the file's record tells of, narrowed where channels were removed."""
+) -> tuple[Fitted | None, str]:  # fmt: skip
+    """The network that the file's record tells of, narrowed where channels were removed.
+
+    Returns:
+        None and the reason where the tensors do not fit the record.
+    """
     arguments = recorded_arguments(record, len(tensors))
     if arguments is None or record.get("architecture") != family.name:
-        return None
+        return None, ""
     arguments = _with_images(arguments, input_shape)
     images = input_shape or recorded_images(record)
-    skeleton = narrowed(family, arguments, tensors, images)
-    return Fitted(family, arguments, skeleton, images) if skeleton else None
+    try:
+        skeleton = narrowed(family, arguments, tensors, images)
+    except ValueError as fault:
+        return None, str(fault)
+    return Fitted(family, arguments, skeleton, images), ""
 
 
 def _widened(
@@ -109,8 +116,7 @@ def _widened(
     input_shape: Images,
 ) -> Fitted | None:  # fmt: skip
     """The network that channels were removed from, where inferred arguments do not say it all."""
-    if all(tensors[key].shape == value.shape for key, value in fitted.expected.items()
-           if key in tensors):  # fmt: skip
+    if not _of_other_shape(tensors, fitted):
         return None
     family = fitted.family
     arguments = widened(family, fitted.arguments, tensors)
@@ -119,8 +125,10 @@ def _widened(
     if "heads" in arguments and not record:
         width = int(str(arguments["width"]))
         arguments |= {"width": width + -width % _HEAD, "heads": -(-width // _HEAD)}
-    skeleton = narrowed(family, arguments, tensors, input_shape)
-    return Fitted(family, arguments, skeleton) if skeleton else None
+    try:
+        return Fitted(family, arguments, narrowed(family, arguments, tensors, input_shape))
+    except ValueError:
+        return None
 
 
 def _removed(fitted: Fitted) -> list[str]:
@@ -239,6 +247,18 @@ def _check_heads(
     return [f"Assumed {heads} attention heads, which weights do not tell."]
 
 
+def _note_shortcut(arguments: Mapping[str, object]) -> list[str]:
+    """Note a shortcut that was assumed: equal widths have one, also where cutting made them so."""
+    stem, widths = arguments.get("stem"), arguments.get("widths")
+    if not isinstance(widths, list) or stem != widths[0]:
+        return []
+    return [
+        f"Assumed that the first block adds its input, as stem and first stage both have {stem} "
+        "channels; where cutting made them equal, open the exported weights.safetensors, which "
+        "tells."
+    ]
+
+
 def _check_ranks(name: str, tensors: Mapping[str, Tensor], family: Architecture) -> None:
     """Refuse empty tensors, and tensors with another number of axes than the family's.
 
@@ -287,26 +307,37 @@ def _check_names(name: str, tensors: Mapping[str, Tensor], fitted: Fitted) -> No
         )
 
 
+def _of_other_shape(tensors: Mapping[str, Tensor], fitted: Fitted) -> list[str]:
+    expected = fitted.expected
+    return [key for key in tensors if tensors[key].shape != expected[key].shape]
+
+
 def _check_shapes(
     name: str, tensors: Mapping[str, Tensor], fitted: Fitted,
-    input_shape: tuple[int, int, int] | None,
+    input_shape: tuple[int, int, int] | None, fault: str,
 ) -> None:  # fmt: skip
     """Refuse tensors of another shape than the network's.
 
     Raises:
-        LoadError: Naming the first, with both shapes, and how many there are.
+        LoadError: With the fault of the network that the record tells of; without one naming the
+            first tensor, with both shapes, and how many there are.
     """
-    expected = fitted.expected
-    images = f" for images of shape {by(input_shape)}" if input_shape else ""
-    wrong = [key for key in tensors if tensors[key].shape != expected[key].shape]
-    if wrong:
-        first = wrong[0]
-        more = f"; {len(wrong) - 1} more of other shapes" if wrong[1:] else ""
+    wrong = _of_other_shape(tensors, fitted)
+    if not wrong:
+        return
+    hint = "Check architecture and image shape, and save the weights of one network in one go."
+    if fault:
         raise LoadError(
-            f"{first} in {name} has shape {by(tensors[first].shape)} where "
-            f"{_titled(fitted.family)}{images} has {by(expected[first].shape)}{more}.",
-            "Check architecture and image shape, and save the weights of one network in one go.",
+            f"The tensors of {name} do not fit the network that its record tells of. {fault}", hint
         )
+    images = f" for images of shape {by(input_shape)}" if input_shape else ""
+    first = wrong[0]
+    more = f"; {len(wrong) - 1} more of other shapes" if wrong[1:] else ""
+    raise LoadError(
+        f"{first} in {name} has shape {by(tensors[first].shape)} where "
+        f"{_titled(fitted.family)}{images} has {by(fitted.expected[first].shape)}{more}.",
+        hint,
+    )
 
 
 def _check_channels(

@@ -9,6 +9,7 @@ from torch.overrides import TorchFunctionMode
 
 from workbench.architectures import Architecture
 from workbench.loading import limits
+from workbench.loading.wording import first_line
 from workbench.thin import thin_
 
 Arguments = dict[str, object]
@@ -51,7 +52,7 @@ def check_depth(arguments: Mapping[str, object]) -> None:
     blocks = arguments.get("blocks", ())
     counts += list(blocks) if isinstance(blocks, list | tuple) else []
     if sum(count for count in counts if isinstance(count, int)) > _MOST_BLOCKS:
-        raise ValueError("too many blocks")
+        raise ValueError("It has too many blocks.")
 
 
 def rebuild(
@@ -75,29 +76,52 @@ def rebuild(
 
 def narrowed(
     family: Architecture, arguments: Arguments, tensors: Mapping[str, Tensor], images: Images
-) -> nn.Module | None:
-    """The network without data that has the shapes of ``tensors``; None where there is none.
+) -> nn.Module:
+    """The network without data that has the shapes of ``tensors``.
 
     Args:
         family: Of the network.
         arguments: What it was built with before channels were removed; not to be trusted.
         tensors: Its state dict; counters of batches may be missing.
         images: Shape of an image; None for the family's own.
+
+    Raises:
+        ValueError: With the reason where the tensors do not fit or would not run; without one
+            where the arguments are those of no network.
     """
+    check_depth(arguments)
     try:
-        check_depth(arguments)
         module = build_empty(family, arguments)
-        expected = module.state_dict()
-        if sum(tensor.numel() for tensor in expected.values()) > _largest():
-            return None
-        counters = {key: value for key, value in expected.items() if not value.is_floating_point()}
-        thin_(module, counters | _shapes_of(tensors))
-        shape = images or family.input_shape(arguments)
+    except Exception as fault:
+        raise ValueError from fault
+    expected = module.state_dict()
+    if sum(tensor.numel() for tensor in expected.values()) > _largest():
+        raise ValueError("Before channels were removed it was larger than what is read.")
+    counters = {key: value for key, value in expected.items() if not value.is_floating_point()}
+    thin_(module, counters | _shapes_of(tensors))
+    scores = _run(module.eval(), images or family.input_shape(arguments))
+    if scores.shape != (2, arguments.get("num_classes")):
+        raise ValueError(f"It gives {scores.shape[-1]} scores.")
+    return module
+
+
+def _run(module: nn.Module, images: tuple[int, int, int]) -> Tensor:
+    """Run two images without data through a network; a failure names the layer."""
+    entered: list[str] = []
+    hooks = [
+        layer.register_forward_pre_hook(lambda *_, path=path: entered.append(path))
+        for path, layer in module.named_modules()
+    ]
+    try:
         with torch.no_grad():
-            scores = module.eval()(torch.zeros(2, *shape, device="meta"))
-    except Exception:
-        return None
-    return module if scores.shape == (2, arguments.get("num_classes")) else None
+            scores: Tensor = module(torch.zeros(2, *images, device="meta"))
+    except Exception as fault:
+        place = entered[-1] or "its input"
+        raise ValueError(f"It does not run beyond {place} ({first_line(fault)}).") from fault
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return scores
 
 
 def recorded_arguments(record: Mapping[str, object], num_tensors: int) -> Arguments | None:
