@@ -22,6 +22,7 @@ from workbench.prune import prune
 from workbench.reopen import reopen_data, reopen_model, reopen_run
 from workbench.run_export import export
 from workbench.sensitivity import SensitivitySettings, measure_sensitivity
+from workbench.speed_tasks import latency, staircase
 from workbench.store import DataRef, ModelRef, Store, StoredRun
 
 Arguments = Mapping[str, Any]
@@ -190,5 +191,7 @@ TASKS: dict[str, StoreTask] = {
     "finetune": finetune,
     "export": export,
     "evaluate": evaluate,
+    "latency": latency,
+    "staircase": staircase,
 }
 """Every task by the name that a job's ``kind`` gives it."""

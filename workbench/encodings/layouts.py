@@ -255,8 +255,10 @@ class NmPacked(Layout):
         return (self.m - 1).bit_length()
 
     def fits(self, weight: Tensor) -> bool:
-        """Whether no group holds more than ``n`` weights."""
-        return bool(((self._groups(weight) != 0).sum(axis=1) <= self.n).all())
+        """Whether no group holds more than ``n`` weights; with few inputs that means nothing."""
+        return weight.shape[1] > self.n and bool(
+            ((self._groups(weight) != 0).sum(axis=1) <= self.n).all()
+        )
 
     def encode(self, weight: Tensor) -> bytes:
         """Values group by group, then their places, packed."""
