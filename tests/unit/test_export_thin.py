@@ -13,6 +13,7 @@ import torch
 from tests.unit.test_export import ALONE, FAMILIES, make_data
 from workbench.architectures import ARCHITECTURES
 from workbench.export import export_model, model_source
+from workbench.export.page import report_page
 from workbench.groups import find_groups
 from workbench.layers import inspect
 from workbench.loading import load_uploaded_model
@@ -196,3 +197,18 @@ def test_patterns_of_zeros_are_kept(granularity, formats, tmp_path):
     page = (exported.folder / "report.html").read_text("utf-8")
     assert "Shape before" not in page
     assert "theoretical MACs" in page
+
+
+@pytest.mark.parametrize(
+    ("record", "words"),
+    [
+        (None, "solved for what the dense model gives"),
+        ({"chosen": "bn"}, "measuring the BatchNorm statistics again"),
+    ],
+)
+def test_the_page_tells_the_repair_that_was_taken(record, words, folders):
+    _, folder = folders["mlp"]
+    report = json.loads((folder / "report.json").read_bytes())
+    stage = {"name": "repaired", "training": None, "repair": record}
+    page = report_page(report | {"run": {"stages": [stage], "repair": "full"}})
+    assert words in page

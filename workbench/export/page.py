@@ -70,6 +70,11 @@ _STAGE_COLUMNS = (
 _STAGE_TITLES = {
     "dense": "Dense", "pruned": "Pruned", "repaired": "Repaired", "finetuned": "Fine-tuned",
 }  # fmt: skip
+_REPAIRED = {
+    "bn": "Repaired by measuring the BatchNorm statistics again. ",
+    "full": "Repaired without labels: the weights of every layer were solved for what the dense "
+    "model gives. ",
+}
 
 
 def report_page(report: Mapping[str, Any]) -> str:
@@ -159,8 +164,10 @@ def _recovery(run: Mapping[str, Any] | None) -> str:
     """How the model was repaired and trained after pruning."""
     if run is None:
         return ""
-    repaired = any(stage["name"] == "repaired" for stage in run["stages"])
-    text = "Repaired by measuring the BatchNorm statistics again. " if repaired else ""
+    text = ""
+    if repaired := [stage for stage in run["stages"] if stage["name"] == "repaired"]:
+        chosen = (repaired[-1].get("repair") or {}).get("chosen") or run["repair"]
+        text = _REPAIRED.get(chosen, "Repaired. ")
     training = run["stages"][-1]["training"] if run["stages"] else None
     if training:
         settings, epochs = training["settings"], len(training["history"]) - 1
