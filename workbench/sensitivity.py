@@ -23,12 +23,12 @@ from workbench.curves import (
 from workbench.data import Data, Split
 from workbench.groups import Groups, find_groups
 from workbench.loading.samples import sample_folder
-from workbench.metrics import score
+from workbench.metrics import Score, score
 from workbench.model import Model, check_fit
 from workbench.plan import PruningPlan, digest_of_json
 from workbench.progress import Progress, Report, ShouldStop, ignore, never
-from workbench.prune import Masks, apply_masks_, build_masks
-from workbench.repair import get_repair, reestimate_batch_norm_
+from workbench.prune import Masks, apply_masks_, build_masks, prune
+from workbench.repair import get_repair, reestimate_batch_norm_, repair
 
 __all__ = [
     "DEFAULT_LEVELS",
@@ -49,6 +49,8 @@ __all__ = [
 BATCH = 100
 """Images in a pass; so few that the activations of a small network stay in the cache."""
 REPAIR_SAMPLES = 2_000
+FULL_REPAIR_SAMPLES = 500
+"""Calibration images of a full repair, which is done anew for every point."""
 _BASELINE = ("", 0.0)
 
 
@@ -58,6 +60,8 @@ def curve_key(model: Model, data: Data, settings: SensitivitySettings) -> str:
     Levels are not in it, so curves at other levels share the points they have in common.
     """
     rest = {key: value for key, value in settings.to_dict().items() if key != "levels"}
+    if settings.repair == "full":
+        rest["repair_samples"] = FULL_REPAIR_SAMPLES
     return digest_of_json({"model": model.digest, "data": data.digest, "settings": rest})
 
 
@@ -68,7 +72,8 @@ def measure_sensitivity(
     """Measure accuracy and loss with one group pruned at a time, on validation images.
 
     Every point sees the same images, and weights and statistics are put back bit by bit after it.
-    Coupled channels are set to zero together, which gives what removing them gives.
+    Coupled channels are set to zero together, which gives what removing them gives. A full repair
+    sees ``FULL_REPAIR_SAMPLES`` calibration images, fewer than after pruning for good.
     What the cache holds is not measured again. Every point is reported as it comes, with its
     values and the estimated ``seconds_left``.
 
@@ -169,29 +174,67 @@ def _measure(
     device: torch.device | str, should_stop: ShouldStop,
 ) -> Iterator[SensitivityPoint]:  # fmt: skip
     """Measure what the tally does not have yet: the baseline, then group by group."""
-    module = model.copy_module().to(device).eval()
-    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    module.register_forward_pre_hook(lambda *_: _raise_if(should_stop))
-    images = data.split("validation", settings.num_samples, settings.seed)
-    split = Split(images.name, _channels_last(images.images, device), images.labels)
-    repair_ = _repairing(module, data, settings, device)
-
-    def point(group: str, level: float, masks: Masks) -> SensitivityPoint:
-        with tensors_restored_(module.buffers()), weights_masked_(module, masks):
-            repair_()
-            s = score(module, split, batch_size=BATCH, device=device)
-        return SensitivityPoint(group, level, s.accuracy, s.loss, s.ci_low, s.ci_high, s.samples)
-
+    bench = _Bench(model, data, settings, groups, device, should_stop)
     if _BASELINE not in tally.points:
-        yield point(*_BASELINE, {})
+        yield bench.point(*_BASELINE)
     for group in groups.prunable:
         for level in settings.levels:
             if (group.name, level) not in tally.points:
-                plan = PruningPlan(
-                    {group.name: level}, settings.granularity, settings.criterion,
-                    seed=settings.seed,
-                )  # fmt: skip
-                yield point(group.name, level, build_masks(model, plan, groups))
+                yield bench.point(group.name, level)
+
+
+class _Bench:
+    """A copy of the model on the device, with the images that every point sees."""
+
+    def __init__(
+        self, model: Model, data: Data, settings: SensitivitySettings, groups: Groups,
+        device: torch.device | str, should_stop: ShouldStop,
+    ) -> None:  # fmt: skip
+        self._model, self._data, self._settings = model, data, settings
+        self._groups, self._device, self._should_stop = groups, device, should_stop
+        self._module = self._placed(model.copy_module())
+        images = data.split("validation", settings.num_samples, settings.seed)
+        self._split = Split(images.name, _channels_last(images.images, device), images.labels)
+        self._repair_ = _repairing(self._module, data, settings, device)
+
+    def point(self, group: str, level: float) -> SensitivityPoint:
+        """Measure with one group cut to a level; the baseline has no name."""
+        if group and self._settings.repair == "full":
+            s = self._score(self._placed(self._fully_repaired(self._plan(group, level))))
+        else:
+            masks = (
+                build_masks(self._model, self._plan(group, level), self._groups) if group else {}
+            )
+            module = self._module
+            with tensors_restored_(module.buffers()), weights_masked_(module, masks):
+                self._repair_()
+                s = self._score(module)
+        return SensitivityPoint(group, level, s.accuracy, s.loss, s.ci_low, s.ci_high, s.samples)
+
+    def _plan(self, group: str, level: float) -> PruningPlan:
+        settings = self._settings
+        return PruningPlan(
+            {group: level}, settings.granularity, settings.criterion, seed=settings.seed
+        )
+
+    def _fully_repaired(self, plan: PruningPlan) -> nn.Module:
+        repaired = repair(
+            prune(self._model, plan, self._groups), self._data, "full",
+            num_samples=FULL_REPAIR_SAMPLES, seed=self._settings.seed, device=self._device,
+            should_stop=self._should_stop,
+        )  # fmt: skip
+        _raise_if(self._should_stop)  # it may have ended early
+        return repaired.pruned.model.module
+
+    def _placed(self, module: nn.Module) -> nn.Module:
+        """The module on the device, ready to be stopped before every pass."""
+        module.to(self._device).eval()
+        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        module.register_forward_pre_hook(lambda *_: _raise_if(self._should_stop))
+        return module
+
+    def _score(self, module: nn.Module) -> Score:
+        return score(module, self._split, batch_size=BATCH, device=self._device)
 
 
 @contextmanager
@@ -222,8 +265,8 @@ def tensors_restored_(tensors: Iterable[Tensor]) -> Iterator[None]:
 def _repairing(
     module: nn.Module, data: Data, settings: SensitivitySettings, device: torch.device | str
 ) -> Callable[[], None]:
-    """The repair of the settings, bound to the module and its calibration images."""
-    if settings.repair == "none":
+    """What is done in place before a measurement, bound to the module and calibration images."""
+    if settings.repair != "bn":
         return lambda: None
     images = data.split("calibration", REPAIR_SAMPLES, settings.seed).images
     placed = _channels_last(images, device)

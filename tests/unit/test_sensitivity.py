@@ -23,6 +23,7 @@ from workbench.plan import PruningPlan
 from workbench.prune import prune
 from workbench.repair import repair
 from workbench.sensitivity import (
+    FULL_REPAIR_SAMPLES,
     JsonLinesCache,
     curve_key,
     measure_sensitivity,
@@ -83,7 +84,7 @@ def test_every_point_agrees_with_pruning_repairing_and_scoring(model, data, crit
     for point in (curves.baseline, *curves.points):
         sparsities = {point.group: point.level} if point.group else {}
         pruned = prune(model, PruningPlan(sparsities, criterion=criterion, seed=3))
-        repaired = repair(pruned, data, repair_name, seed=3)
+        repaired = repair(pruned, data, repair_name, seed=3).pruned
         expected = score(repaired.model.module, validation)
         assert point.samples == expected.samples == 110
         assert point.accuracy == pytest.approx(expected.accuracy, abs=1.5 / 110)
@@ -94,7 +95,7 @@ def test_every_point_agrees_with_pruning_repairing_and_scoring(model, data, crit
     assert (curves.model, curves.data) == (model.digest, data.digest)
 
 
-@pytest.mark.parametrize("repair_name", ["none", "bn"])
+@pytest.mark.parametrize("repair_name", ["none", "bn", "full"])
 @pytest.mark.parametrize(
     ("granularity", "groups", "levels"),
     [
@@ -118,7 +119,11 @@ def test_every_granularity_agrees_with_pruning_for_real(
         if granularity == "channel" and point.group:
             counts = [p.numel() for p in pruned.model.module.parameters()]
             assert sum(counts) < sum(p.numel() for p in model.module.parameters())
-        expected = score(repair(pruned, data, repair_name, seed=2).model.module, validation)
+        images = FULL_REPAIR_SAMPLES if repair_name == "full" else 2_000
+        repaired = repair(pruned, data, repair_name, num_samples=images, seed=2).pruned
+        if repair_name == "full" and not point.group:
+            repaired = pruned  # the dense model needs none
+        expected = score(repaired.model.module, validation)
         assert point.accuracy == pytest.approx(expected.accuracy, abs=1.5 / 110)
         assert point.loss == pytest.approx(expected.loss, rel=1e-4)
     assert len({point.loss for point in curves.points}) == len(curves.points)
@@ -150,7 +155,7 @@ def test_the_validation_split_is_used_and_never_the_test_split(model):
     assert a.data != b.data
 
 
-@pytest.mark.parametrize("repair_name", ["none", "bn"])
+@pytest.mark.parametrize("repair_name", ["none", "bn", "full"])
 def test_a_point_does_not_depend_on_those_measured_before(model, data, repair_name):
     settings = SensitivitySettings((0.2, 0.6, 0.9), 110, repair=repair_name)
     together = measure_sensitivity(model, data, settings)
@@ -220,6 +225,20 @@ def test_stop_keeps_whole_points_and_resume_measures_the_rest(model, data, tmp_p
     again = measure_sensitivity(model, data, SETTINGS, cache=cache)
     assert (again.complete, again.evaluations, again.seconds) == (True, 0, 0)
     assert (again.baseline, again.points) == (whole.baseline, whole.points)
+
+
+def test_stop_in_the_middle_of_a_full_repair_keeps_no_half_repaired_point(model, data):
+    settings = SensitivitySettings((0.6,), 110, repair="full")
+    whole = measure_sensitivity(model, data, settings)
+    asked = []
+    measure_sensitivity(model, data, settings, should_stop=lambda: bool(asked.append(True)))
+    for last in range(3, len(asked), max(1, len(asked) // 12)):
+        seen = []
+        part = measure_sensitivity(
+            model, data, settings, should_stop=lambda n=last, s=seen: s.append(True) or len(s) > n
+        )
+        assert not part.complete
+        assert part.points == whole.points[: len(part.points)]
 
 
 def test_stop_before_anything_is_measured(model, data):
