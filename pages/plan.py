@@ -1,18 +1,19 @@
-"""A sparsity for every layer, by hand or by a preset."""
+"""A sparsity for every layer or group, by hand or by a preset."""
 
 import streamlit as st
 
-from workbench.ui import plan_panels
+from workbench.ui import links, plan_choices, plan_panels, plan_spread
 from workbench.ui.i18n import _
 from workbench.ui.warm import when_warm
 
 st.title(_("Plan"))
 st.write(
     _(
-        "Drag a column to set how much of a layer is pruned. The colour behind it is the damage "
-        "measured when only that layer is pruned."
+        "Drag a column to set how much of it is pruned. The colour behind it is the damage "
+        "measured when nothing else is pruned."
     )
 )
-when_warm(plan_panels.show_presets, 90)
+when_warm(links.open_link, 1)
+when_warm(plan_choices.show_granularity, 130)
+when_warm(plan_spread.show_spread, 90)
 when_warm(plan_panels.show_editor, 640)
-when_warm(plan_panels.show_plan_file, 60)

@@ -8,6 +8,8 @@ import numpy as np
 
 from tests.browser import rig
 from workbench.curves import SensitivityCurves, SensitivityPoint, SensitivitySettings
+from workbench.granularity import parse_granularity
+from workbench.groups import Group, Groups, Term, layer_groups
 from workbench.layers import Inspection, LayerInfo
 
 NUM_CLASSES = 10
@@ -45,21 +47,54 @@ def layers(count: int, norms: bool) -> tuple[LayerInfo, ...]:
     return tuple(made)
 
 
-def curves(inspection: Inspection, every: int) -> SensitivityCurves:
+def groups(inspection: Inspection, granularity: str = "weight") -> Groups:
+    """What a plan can move in made-up layers: for channels, each convolution's feed the next two.
+
+    Every third one is coupled with the one before, as around a shortcut.
+    """
+    if granularity != "channel":
+        return layer_groups(inspection, granularity)
+    row = inspection.prunable
+    owner: list[str] = []
+    for i, layer in enumerate(row):
+        shortcut = i % 3 == 2 and row[i - 1].shape[0] == layer.shape[0]
+        owner.append(owner[-1] if shortcut else layer.layer_name)
+    owner[-1] = row[-1].layer_name
+    made, terms = [], []
+    for name in dict.fromkeys(owner):
+        members = tuple(row[i].layer_name for i, own in enumerate(owner) if own == name)
+        consumers = tuple(row[i + 1].layer_name for i, own in enumerate(owner[:-1]) if own == name)
+        width = inspection.layer(name).shape[0]
+        last = name == row[-1].layer_name
+        reason = "Its outputs are the class scores." if last else ""
+        unit = "neuron" if last else "channel"
+        size = sum(inspection.layer(member).num_params for member in members)
+        made.append(Group(name, unit, width, members, consumers, size, size, not last, reason))
+    left = inspection.macs
+    for i, layer in enumerate(row):
+        both = tuple(sorted(owner[max(0, i - 1) : i + 1 if i < len(row) - 1 else i]))
+        terms.append(Term(layer.num_weights, layer.macs, both))
+        terms.append(Term(layer.num_params - layer.num_weights, 0, both[:1]))
+        left -= layer.macs
+    norms = inspection.num_params - sum(layer.num_params for layer in row)
+    terms.append(Term(norms, left))
+    return Groups(parse_granularity(granularity), tuple(made), tuple(terms), inspection)
+
+
+def curves(inspection: Inspection, every: int, granularity: str = "weight") -> SensitivityCurves:
     """Made-up curves: calm in the middle of the network, fragile at its start."""
     random = np.random.default_rng(1)
-    settings = SensitivitySettings(num_samples=SAMPLES, repair="bn")
+    settings = SensitivitySettings(num_samples=SAMPLES, repair="bn", granularity=granularity)
     baseline = _point("", 0.0, 0.923, 0.24)
     points = []
-    for i, layer in enumerate(inspection.prunable[::every]):
-        depth = i * every / len(inspection.prunable)
+    members = groups(inspection, granularity).prunable
+    for i, group in enumerate(members[::every]):
+        depth = i * every / len(members)
         middle = 0.75 + 0.3 * math.sin(math.pi * depth) + random.normal(0, 0.06) - 0.4 * (i == 0)
         for level in settings.levels:
             hurt = 1 / (1 + math.exp(-12 * (level - middle)))
             noise = random.normal(0, 0.002)
-            points.append(
-                _point(layer.layer_name, level, 0.923 - 0.8 * hurt + noise, 0.24 + 1.9 * hurt)
-            )
+            points.append(_point(group.name, level, 0.923 - 0.8 * hurt + noise, 0.24 + 1.9 * hurt))
     return SensitivityCurves(settings, "m", "d", baseline, tuple(points), 1.0, 1, every == 1)
 
 

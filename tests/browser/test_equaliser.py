@@ -2,7 +2,6 @@
 
 import json
 import math
-import random
 import re
 import time
 
@@ -10,18 +9,12 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser import rig
-from tests.browser.made_up import NASTY, curves, harness_options, layers
-from workbench.accounting import size_of_plan
-from workbench.groups import layer_groups
+from tests.browser.made_up import NASTY, curves, groups, harness_options, layers
 from workbench.layers import Inspection
-from workbench.plan import PruningPlan
-from workbench.ui.equaliser import board_of
-from workbench.ui.equaliser.static import FOLDER
 
 FIRST, PLAIN, LAST = "layer1.0.conv1", "layer1.0.conv3", "classifier"
 HALF = 0.5
 PATIENCE_S = 30
-STAYS_DENSE = 0.0
 
 
 @pytest.fixture(scope="module")
@@ -123,38 +116,6 @@ def test_totals_follow_the_hand_before_it_lets_go_and_one_message_tells_the_serv
     after = expect_plan(page, {PLAIN: near(0.8)})
     assert after["edits"] == 1
     assert len(sent) == 1
-
-
-def test_sums_and_predictions_equal_pythons_for_random_plans(page):
-    """The scripts' formulas against ``size_of_plan`` and ``Predictor``, on made-up networks."""
-    page.goto("about:blank")
-    page.add_script_tag(content=(FOLDER / "predict.js").read_text("utf-8"))
-    choose = random.Random(0)
-    for count, every in ((4, 1), (22, 2), (160, 1)):
-        inspection = Inspection(layers(count, norms=True))
-        found = curves(inspection, every)
-        board = board_of(inspection, found, num_classes=10, locked={})
-        for _ in range(20):
-            odd = (STAYS_DENSE, HALF, 1e-9, 0.99, choose.random() * 0.99)
-            plan = {layer.layer_name: choose.choice(odd) for layer in inspection.prunable}
-            values = [plan.get(name, 0.0) for name in board.names]
-            size, guess = page.evaluate(
-                "([d, v]) => [sizeOf(d, v), predict(d, v)]", [board.data, values]
-            )
-            expected = size_of_plan(layer_groups(inspection), PruningPlan(plan))
-            assert size["nonzero"] == expected.num_nonzero
-            assert size["macs"] == expected.macs
-            assert size["bytes"] == expected.bytes
-            assert size["compression"] == pytest.approx(expected.compression_ratio, rel=1e-12)
-            assert size["compressionBytes"] == pytest.approx(
-                expected.compression_ratio_bytes, rel=1e-12
-            )
-            assert size["speedup"] == pytest.approx(expected.theoretical_speedup, rel=1e-12)
-            prediction = board.predictor.predict(plan)
-            assert guess["loss"] == pytest.approx(prediction.loss, rel=1e-12)
-            assert guess["accuracy"] == pytest.approx(prediction.accuracy, rel=1e-12)
-            assert guess["unmeasured"] == len(prediction.unmeasured)
-            assert guess["extrapolated"] == len(prediction.extrapolated)
 
 
 def test_what_the_page_shows_is_what_the_server_computes(open_board):
@@ -371,6 +332,93 @@ def test_what_was_not_measured_says_so(open_board):
     expect(page.locator(".tile.predicted")).to_contain_text("at best: cut but not measured: 1")
     page = open_board("n=22&measured=0")
     expect(page.locator(".tile.predicted")).to_contain_text("Measure the sensitivity first")
+
+
+def test_a_channel_column_moves_in_whole_channels_and_totals_are_the_servers(open_board):
+    page = open_board("n=12&g=channel")
+    column(page, FIRST).focus()
+    for key, percent, count in (
+        ("ArrowUp", 6, 15), ("ArrowUp", 12, 14), ("PageUp", 25, 12), ("ArrowDown", 19, 13),
+        ("End", 94, 1), ("ArrowUp", 94, 1), ("Home", 0, 16), ("Shift+ArrowUp", 12, 14),
+    ):  # fmt: skip
+        page.keyboard.press(key)
+        text = re.compile(rf"percent pruned, {count} of 16 channels")
+        expect(column(page, FIRST)).to_have_attribute("aria-valuetext", text)
+        expect_value(page, FIRST, percent)
+    server = expect_plan(page, {FIRST: 2 / 16})
+    assert tile(page, "nonzero").inner_text() == f"{server['num_nonzero'] / 1e3:.0f} k"
+    assert tile(page, "bytes").inner_text().startswith(f"{server['bytes'] / 1e6:.2f}")
+    assert server["bytes"] == 4 * server["num_nonzero"]
+    drag(page, FIRST, 0.61)
+    expect_value(page, FIRST, 62)
+    expect_plan(page, {FIRST: 10 / 16})
+
+
+def test_the_layers_of_a_group_are_marked_and_named(open_board):
+    page = open_board("n=12&g=channel")
+    coupled = next(
+        group for group in groups(Inspection(layers(12, norms=False)), "channel").prunable
+        if len(group.layers) > 1
+    )  # fmt: skip
+    column(page, coupled.name).focus()
+    expect(page.locator(".together")).to_have_text(f"Cut together: {', '.join(coupled.layers)}")
+    expect(page.locator(".losers")).to_have_text(f"Shrink with it: {', '.join(coupled.consumers)}")
+    marked = page.locator(".lane .cell.producer").evaluate_all("all => all.map(one => one.title)")
+    assert [title.split("  ")[0] for title in marked] == list(coupled.layers)
+    page.locator(".lane .cell").first.click()
+    expect(page.locator(".detail-name")).to_have_text(FIRST)
+    page.mouse.move(*place(page, coupled.name, 0.5))
+    expect(page.locator(".lane .cell.producer")).to_have_count(len(coupled.layers))
+
+
+def test_a_group_that_cannot_be_cut_says_why_on_focus_and_on_hover(open_board):
+    page = open_board("n=12&g=channel")
+    column(page, LAST).focus()
+    expect(page.locator(".cost")).to_have_text("Cannot be cut: Its outputs are the class scores.")
+    column(page, FIRST).focus()
+    page.mouse.move(*place(page, LAST, 0.5))
+    expect(page.locator(".flag")).to_contain_text("Its outputs are the class scores.")
+    drag(page, LAST, 0.7)
+    expect_value(page, LAST, 0)
+    expect_plan(page, {})
+
+
+def test_an_nm_column_has_two_places(open_board):
+    page = open_board("n=12&g=nm:2:4")
+    drag(page, PLAIN, 0.8)
+    expect_value(page, PLAIN, 50)
+    expect_plan(page, {PLAIN: HALF})
+    column(page, PLAIN).focus()
+    page.keyboard.press("ArrowDown")
+    expect_value(page, PLAIN, 0)
+    page.keyboard.press("ArrowUp")
+    expect_value(page, PLAIN, 50)
+
+
+def test_undo_leads_back_over_another_granularity_and_rounding(open_board):
+    page = open_board("n=12")
+    undo, redo = (page.get_by_role("button", name=name) for name in ("Undo", "Redo"))
+    drag(page, PLAIN, 0.7)
+    weights = expect_plan(page, {PLAIN: near(0.7)})
+    page.get_by_role("button", name="Channels").click()
+    expect(page.locator(".lane .cell").first).to_be_visible()
+    drag(page, FIRST, 0.3)
+    channels = expect_plan(page, {FIRST: 5 / 16})
+    assert channels["kind"] == ["channel", 1]
+    page.get_by_role("button", name="Multiples of 8").click()
+    expect_value(page, FIRST, 50)  # 8 of 16 is nearer to 11 than 16 is
+    assert expect_plan(page, {FIRST: 5 / 16})["kind"] == ["channel", 8]
+    for expected in (channels, {"plan": {}, "kind": ["channel", 1]}, weights):
+        undo.click()
+        assert expect_plan(page, expected["plan"])["kind"] == expected["kind"]
+    expect(page.locator(".lane")).to_have_count(0)
+    expect_value(page, PLAIN, 70)
+    for expected in ({"plan": {}, "kind": ["channel", 1]}, channels):
+        redo.click()
+        assert expect_plan(page, expected["plan"])["kind"] == expected["kind"]
+    redo.click()
+    expect_value(page, FIRST, 50)
+    expect(redo).to_be_disabled()
 
 
 def test_the_cost_alone_names_its_interval_and_images(open_board):

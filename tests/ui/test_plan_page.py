@@ -44,7 +44,8 @@ def drag(app, **values):
     """What the browser sends when a column is let go."""
     named = {column["name"]: value for column, value in zip(*shown(app), strict=True)}
     named |= values
-    message = {"revision": board(app)["revision"], "values": list(named.values())}
+    message = {name: board(app)[name] for name in ("revision", "granularity", "multiple")}
+    message["values"] = list(named.values())
     app.session_state["equaliser"] = {"edit": message}
     return app.run()
 
@@ -53,7 +54,18 @@ def shown(app):
     return board(app)["columns"], board(app)["values"]
 
 
+def unfold(app, key):
+    """Open a box whose content is drawn only then."""
+    app.session_state[key] = True
+    return app.run()
+
+
+def links(app) -> list[str]:
+    return [one.proto.label for one in app.main.get("page_link")]
+
+
 def upload(app, content: bytes):
+    unfold(app, "plan_file_box")
     app.file_uploader[0].set_value(("plan.yaml", content, "application/yaml"))
     return button(app, "Use this plan").click().run()
 
@@ -63,7 +75,8 @@ def test_an_empty_plan_says_how_to_begin(open_app):
     assert "The plan is empty: drag a column, or spread a target." in captions(app)
     assert [column["name"] for column in board(app)["columns"]] == list(LAYERS)
     assert "is protected" in board(app)["columns"][2]["reason"]
-    assert not app.main.get("page_link")
+    assert "There are no sensitivity curves for this granularity" in captions(app)
+    assert links(app) == ["Measure the sensitivity"]
     assert not app.error
 
 
@@ -73,7 +86,7 @@ def test_a_target_is_spread_over_the_unlocked_layers(open_app):
     assert saved(app).sparsities.get(CLASSIFIER, 0) == 0
     size = size_of_plan(find_groups(digits.model()), saved(app))
     assert f"**{compact(size.num_nonzero)}** of {compact(size.num_params)} parameters" in texts(app)
-    assert [one.proto.label for one in app.main.get("page_link")] == ["Prune with this plan"]
+    assert links(app)[-1] == "Prune with this plan"
 
 
 def test_the_numbers_follow_the_target(open_app):
@@ -141,15 +154,16 @@ def test_the_classifier_can_be_unlocked_and_locked_again(open_app):
 
 def test_the_table_holds_the_plan(open_app):
     app = spread(open_app(ws=digits.workspace(), page="plan"), 80)
-    frame = app.data_editor[0].value
+    assert not app.data_editor
+    frame = unfold(app, "plan_table").data_editor[0].value
     assert list(frame["layer"]) == list(LAYERS)
     assert list(frame["sparsity"]) == [80, 80, 0]
     assert "is protected" in frame["note"][2]
 
 
 def test_typed_values_change_unlocked_layers_only():
-    inspection = find_groups(digits.model()).inspection
-    layout = board_of(inspection, num_classes=10, locked={CLASSIFIER: "Locked."})
+    groups = find_groups(digits.model())
+    layout = board_of(groups, num_classes=10, locked={CLASSIFIER: "Locked."})
     before = pd.DataFrame({"layer": LAYERS, "sparsity": [10.0, 20.0, 30.0]})
     typed = before.assign(sparsity=[120.0, None, 50.0])
     assert plan_panels.changed_values(before, typed, layout) == {FIRST: 0.99}
@@ -191,7 +205,7 @@ def test_a_plan_file_that_does_not_fit_leaves_the_plan_in_place(open_app, conten
 
 
 def test_the_form_asks_for_a_file(open_app):
-    app = open_app(ws=digits.workspace(), page="plan")
+    app = unfold(open_app(ws=digits.workspace(), page="plan"), "plan_file_box")
     button(app, "Use this plan").click().run()
     assert app.info[0].value == "Choose a file first."
 

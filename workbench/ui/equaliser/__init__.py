@@ -1,8 +1,9 @@
-"""The equaliser: one column per prunable layer, dragged, painted or typed, with live totals.
+"""The equaliser: one column per prunable group, dragged, painted or typed, with live totals.
 
-A page builds a ``Board`` once per model and set of curves and shows it with the current plan::
+A page builds a ``Board`` once per model, granularity and set of curves and shows it with the
+current plan::
 
-    board = board_of(inspection, curves, num_classes=10, locked=protected_locks(inspection))
+    board = board_of(groups, curves, num_classes=10, locked=protected_locks(groups))
     edit = equaliser(board, plan.sparsities, key="equaliser", revision=revision)
     if edit is not None:
         plan = plan.with_sparsities(edit.sparsities)
@@ -14,8 +15,8 @@ comes back, ``board.py`` says what is drawn, ``text.py`` holds the words.
 """
 
 from workbench.ui.equaliser.board import Board, Column, Measured, board_of, protected_locks
-from workbench.ui.equaliser.component import equaliser, pending_edit
-from workbench.ui.equaliser.protocol import MAX_SPARSITY, Edit
+from workbench.ui.equaliser.component import equaliser, pending_board, pending_edit, sent
+from workbench.ui.equaliser.protocol import MAX_SPARSITY, Edit, parse_return
 
 __all__ = [
     "MAX_SPARSITY",
@@ -25,6 +26,9 @@ __all__ = [
     "Measured",
     "board_of",
     "equaliser",
+    "parse_return",
+    "pending_board",
     "pending_edit",
     "protected_locks",
+    "sent",
 ]

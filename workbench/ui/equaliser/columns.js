@@ -49,7 +49,8 @@ function buildBoard(state) {
 function buildColumn(state, column, i) {
   const { data } = state;
   const starts = i > 0 && data.columns[i - 1].stage !== column.stage;
-  const classes = [starts && "starts", !column.prunable && "fixed", column.reason && "locked"];
+  const wide = data.granularity === "channel" ? "wide" : "fixed"; // few groups: each is shown
+  const classes = [starts && "starts", !column.prunable && wide, column.reason && "locked"];
   const suffix = classes.filter(Boolean).map((name) => ` ${name}`).join("");
   const shade = element("div", "shade");
   const thumb = element("div", "thumb");
@@ -58,7 +59,7 @@ function buildColumn(state, column, i) {
     "aria-label": column.name,
     "aria-orientation": "vertical",
     "aria-valuemin": "0",
-    "aria-valuemax": String(Math.round(100 * data.max)),
+    "aria-valuemax": String(Math.round(100 * column.most)),
     "aria-disabled": String(Boolean(column.reason)),
     tabindex: i === state.selected ? "0" : "-1",
   }, shade, thumb);
@@ -73,10 +74,13 @@ function buildColumn(state, column, i) {
   const largest = Math.max(...data.columns.map((other) => other.weights));
   const height = Math.sqrt(column.weights / Math.max(1, largest)) * MASS_PIXELS;
   mass.style.height = `${Math.max(LEAST_MASS_PIXELS, height).toFixed(1)}px`;
-  const name = element("span", `name${suffix}`, {}, element("span", "", {}, column.prunable ? column.label : ""));
+  const name = element("span", `name${suffix}`, {}, element("span", "", {}, isShown(data, column) ? column.label : ""));
   name.dataset.index = i;
   return { column: slider, shade, thumb, mass, kept: mass.firstChild, name };
 }
+
+/** Whether a column is as wide as the others: it can be cut, or there is room to say that it cannot. */
+const isShown = (data, column) => column.prunable || data.granularity === "channel";
 
 /** Measure where the columns lie, choose how much they show, and draw the stages' brackets. */
 function layOutBoard(state) {
@@ -84,7 +88,7 @@ function layOutBoard(state) {
   const left = tracks.getBoundingClientRect().left;
   const boxes = state.columns.map((parts) => parts.column.getBoundingClientRect());
   state.edges = boxes.map((box) => box.right - left);
-  const widths = boxes.filter((_, i) => data.columns[i].prunable).map((box) => box.width);
+  const widths = boxes.filter((_, i) => isShown(data, data.columns[i])).map((box) => box.width);
   const width = widths.length ? Math.min(...widths) : 0;
   const named = widths.length <= MOST_NAMED_COLUMNS;
   root.dataset.density = width >= ROOMY_PIXELS ? "roomy" : named ? "named" : "dense";
@@ -110,10 +114,10 @@ function fitNames(state) {
   state.root.style.setProperty("--names", `${Math.min(MOST_NAME_PIXELS, longest + 2)}px`);
 }
 
-/** Draw one column's value. */
+/** Draw one column's value: what it comes to, rounded to what can be pruned. */
 function paintColumn(state, i) {
   const column = state.data.columns[i];
-  const value = state.values[i];
+  const value = settled(column, state.values[i], state.data.multiple);
   const { column: slider, shade, thumb, kept } = state.columns[i];
   shade.style.transform = `scaleY(${1 - value})`;
   thumb.style.bottom = `${100 * value}%`;
@@ -124,10 +128,17 @@ function paintColumn(state, i) {
   setAttribute(slider, "aria-valuetext", valueText(state, column, value));
 }
 
+/** How much of a column stays in units, such as "20 of 32 channels"; empty for single weights. */
+function countText(column, value) {
+  const kept = column.units - numPruned(value, column.units);
+  return fill(column.counted, { kept: whole(kept), total: whole(column.units) });
+}
+
 /** What a screen reader says for a column's value. */
 function valueText(state, column, value) {
   const { data, text } = state;
-  const shown = { percent: exactPercent(value), reason: column.reason };
+  const count = column.counted ? `, ${countText(column, value)}` : "";
+  const shown = { percent: exactPercent(value), reason: column.reason, count };
   if (!column.prunable) return fill(text.value_fixed, shown);
   if (column.reason) return fill(text.value_locked, shown);
   if (value === 0) return fill(text.value, shown);
@@ -148,8 +159,10 @@ function showColumn(state, i) {
     state.columns[i].name.classList.add("shown");
   }
   const column = state.data.columns[i];
-  const value = column.prunable ? `  ${exactPercent(state.values[i])} %` : "";
-  setText(state.flag, column.name + value + (column.reason && `  ${column.reason}`));
+  const value = settled(column, state.values[i], state.data.multiple);
+  const percents = column.prunable ? `  ${exactPercent(value)} %` : "";
+  const count = column.prunable && column.counted ? `  ${countText(column, value)}` : "";
+  setText(state.flag, column.name + percents + count + (column.reason && `  ${column.reason}`));
   placeFlag(state);
   paintDetail(state, i);
 }

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import streamlit as st
 
 from workbench.ui.equaliser.board import Board, Measured
-from workbench.ui.equaliser.protocol import MAX_SPARSITY, Edit, parse_edit
+from workbench.ui.equaliser.protocol import MAX_SPARSITY, Edit, asked_board, parse_edit
 from workbench.ui.equaliser.static import script, style_sheet
 from workbench.ui.equaliser.text import words
 
@@ -24,6 +24,7 @@ def equaliser(
     *,
     key: str,
     revision: int,
+    model: str = "",
     measured: Measured | None = None,
     height: int = HEIGHT,
     on_edit: Callable[[], None] | None = None,
@@ -34,25 +35,29 @@ def equaliser(
 
     Args:
         board: What is drawn (see ``board_of``).
-        sparsities: The plan's sparsities by layer name; layers that are not named are dense.
+        sparsities: The plan's sparsities by group name; groups that are not named are dense.
         key: Streamlit's key of this element.
-        revision: Raise it by one whenever ``sparsities`` changes by anything but an edit that
-            this function returned; the columns then follow.
+        revision: Raise it by one whenever the plan changes by anything but an edit that this
+            function returned; the columns then follow.
+        model: Names the model. Its boards of all granularities share one history, so that undo
+            leads back from one to the other.
         measured: A measured accuracy to show; it is marked where it belongs to another plan.
         height: Height of the columns in pixels.
-        on_edit: Called before the script runs again after an edit; ``pending_edit`` reads it.
+        on_edit: Called before the script runs again after an edit, on whatever page; the
+            message is in ``sent``.
 
     Returns:
         The checked edit where it differs from ``sparsities``, else None.
     """
     data = board.data | {
         "key": key,
+        "model": model,
         "revision": revision,
         "values": [float(sparsities.get(name, 0.0)) for name in board.names],
         "measured": _measured(board, measured),
         "max": MAX_SPARSITY,
         "height": height,
-        "text": words(),
+        "text": words(board.granularity),
     }
     result = _mount(
         key=key,
@@ -60,16 +65,25 @@ def equaliser(
         default={"edit": None},
         on_edit_change=on_edit or _nothing,
     )
-    return parse_edit(result.edit, board.names, board.locked, sparsities, revision)
+    return parse_edit(result.edit, board, sparsities, revision)
+
+
+def sent(key: str) -> object:
+    """The last message of the component with that key, unchecked: it is input from outside."""
+    state = st.session_state.get(key)
+    return state.get("edit") if isinstance(state, Mapping) else None
 
 
 def pending_edit(
     board: Board, sparsities: Mapping[str, float], *, key: str, revision: int
 ) -> Edit | None:
     """The edit that ``equaliser`` will return, for use above it on the page or in a callback."""
-    state = st.session_state.get(key)
-    message = state.get("edit") if isinstance(state, Mapping) else None
-    return parse_edit(message, board.names, board.locked, sparsities, revision)
+    return parse_edit(sent(key), board, sparsities, revision)
+
+
+def pending_board(key: str, revision: int) -> tuple[str, int] | None:
+    """Granularity and rounding that the last message speaks of; None where it is outdated."""
+    return asked_board(sent(key), revision)
 
 
 def _nothing() -> None:
@@ -85,5 +99,6 @@ def _measured(board: Board, measured: Measured | None) -> dict[str, object] | No
         "high": measured.ci_high,
         "samples": measured.samples,
         "label": measured.label,
+        "other": measured.other,
         "values": [float(measured.sparsities.get(name, 0.0)) for name in board.names],
     }

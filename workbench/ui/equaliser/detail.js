@@ -14,38 +14,53 @@ function buildDetail(state) {
   const field = element("label", "field", {}, input, element("span", "", {}, "%"));
   const kept = element("span", "count");
   const pruned = element("span", "count");
+  const asked = element("span", "asked");
   const counts = element(
-    "div", "counts", {}, element("span", "dot kept"), kept, element("span", "dot pruned"), pruned,
+    "div", "counts", {}, element("span", "dot kept"), kept, element("span", "dot pruned"), pruned, asked,
   );
   const cost = element("div", "cost");
   const curve = shape("svg", {
     class: "curve", role: "img", "aria-label": text.curve,
     viewBox: `0 0 ${CURVE.width} ${CURVE.height}`,
   });
-  state.detail = { name, kind, input, field, kept, pruned, counts, cost, curve, drawn: null };
+  curve.classList.toggle("none", !data.columns.some((column) => column.points.length));
+  const members = buildMembers(state);
+  state.detail = { name, kind, input, field, kept, pruned, asked, counts, cost, curve, drawn: null };
   const words = element(
     "div", "detail-words", {}, element("div", "detail-head", {}, name, kind),
     element("div", "detail-value", {}, field, counts), cost,
   );
-  return element("div", "detail", {}, words, curve);
+  return element("div", "detail", {}, words, curve, members);
 }
 
 /** Fill the line for column i. */
 function paintDetail(state, i) {
   const { data, values, text, detail } = state;
   const column = data.columns[i];
-  const gone = column.prunable ? numPruned(values[i], column.weights) : 0;
+  const value = settled(column, values[i], data.multiple);
   setText(detail.name, column.name);
   setText(detail.kind, column.kind);
   detail.field.hidden = !column.prunable;
   detail.counts.hidden = !column.prunable;
   detail.input.disabled = Boolean(column.reason);
   setAttribute(detail.input, "aria-label", fill(text.sparsity_of, { name: column.name }));
-  if (!state.typing) detail.input.value = exactPercent(values[i]);
-  setText(detail.kept, `${whole(column.weights - gone)} ${text.kept}`);
+  if (!state.typing) detail.input.value = exactPercent(value);
+  paintCounts(state, column, value);
+  const rounded = Math.abs(value - values[i]) >= SAME_LEVEL && !state.typing;
+  setText(detail.asked, rounded ? `(${fill(text.asked, { percent: exactPercent(values[i]) })})` : "");
+  setText(detail.cost, costText(state, column, value));
+  paintCurve(state, i, value);
+  paintMembers(state, i);
+}
+
+/** What stays and what goes, in units where there are any, else in weights. */
+function paintCounts(state, column, value) {
+  const { text, detail } = state;
+  if (!column.prunable) return;
+  const gone = column.counted ? numPruned(value, column.units) : weightsGone(column, value);
+  const stays = column.counted ? countText(column, value) : whole(column.weights - gone);
+  setText(detail.kept, `${stays} ${text.kept}`);
   setText(detail.pruned, `${whole(gone)} ${text.pruned}`);
-  setText(detail.cost, costText(state, column, values[i]));
-  paintCurve(state, i);
 }
 
 /** One sentence: why the column is locked, or what cutting only this layer costs. */
@@ -89,8 +104,8 @@ function curveScales(data) {
 }
 
 /** Draw column i's measured curve; the marker alone moves while its value is dragged. */
-function paintCurve(state, i) {
-  const { data, values, text, detail } = state;
+function paintCurve(state, i, value) {
+  const { data, text, detail } = state;
   const { points } = data.columns[i];
   if (detail.drawn !== i) {
     detail.drawn = i;
@@ -107,7 +122,7 @@ function paintCurve(state, i) {
   if (!detail.marker) return;
   const { x, y } = detail.scales;
   const baseline = data.prediction.baseline_accuracy;
-  const [px, py] = [x(values[i]), y(accuracyAlone(points, baseline, values[i]))];
+  const [px, py] = [x(value), y(accuracyAlone(points, baseline, value))];
   const [line, diamond] = detail.marker.children;
   line.setAttribute("d", `M${px} ${CURVE.top}V${CURVE.height - CURVE.bottom}`);
   diamond.setAttribute("transform", `translate(${px} ${py})`);

@@ -3,7 +3,8 @@
 // Protocol. The page sends `revision` and `values`. A new revision replaces the values, unless the hand is
 // busy; then its columns are kept and the rest follows. An edit is sent once, when the hand lets go, as
 // {revision, values}; the page ignores edits of an older revision. Values that the hand did not touch are
-// sent back as they came, to the last bit.
+// sent back as they came, to the last bit. The message names granularity and rounding too: undo may lead
+// back to a plan of another kind, whose columns the page then brings.
 
 const CROWDS = [[MOST_NAMED_COLUMNS + 1, "dense"], [40, "close"], [13, "loose"], [0, "few"]];
 const STATES = new WeakMap(); // by mount point: lives as long as the component is on the page
@@ -18,8 +19,10 @@ export default function render({ data, parentElement, setStateValue }) {
   }
   state.data = data;
   state.text = data.text;
-  state.send = () => setStateValue("edit", { revision: state.revision, values: state.values.slice() });
+  state.send = (plan) => setStateValue("edit", { ...plan, revision: state.revision, values: plan.values.slice() });
+  state.awaiting = false;
   if (state.model !== data.model) openModel(state);
+  if (state.board !== data.board) openBoard(state);
   if (state.revision !== data.revision && !state.before) adopt(state);
   const look = `${data.digest} ${data.height} ${data.measured?.label} ${JSON.stringify(data.text)}`;
   if (state.look === look) paintTotals(state);
@@ -38,8 +41,8 @@ export default function render({ data, parentElement, setStateValue }) {
 
 function newState(root) {
   return {
-    root, data: null, text: null, model: null, look: null, revision: null, values: [], known: [],
-    history: null, outdated: false, rebuild: null,
+    root, data: null, text: null, model: null, board: null, look: null, revision: null, values: [], known: [],
+    history: null, outdated: false, rebuild: null, awaiting: false, members: null,
     selected: 0, shown: null, before: null, drag: null, presses: [], typing: false, brush: false,
     keyTimer: 0, frame: 0,
   };
@@ -50,22 +53,28 @@ function openModel(state) {
   const { data } = state;
   const place = `${data.key} ${data.model}`;
   if (!HISTORIES.has(place)) HISTORIES.set(place, { past: [], future: [], last: null });
+  Object.assign(state, { model: data.model, board: null, history: HISTORIES.get(place) });
+}
+
+/** Show other columns: of another model, or of another granularity, whose history goes on. */
+function openBoard(state) {
+  const { data } = state;
+  clearTimeout(state.keyTimer);
   Object.assign(state, {
-    model: data.model, look: null, revision: null, before: null, drag: null, shown: null,
-    history: HISTORIES.get(place),
-    selected: Math.max(0, data.columns.findIndex((column) => !column.reason)),
+    board: data.board, look: null, revision: null, before: null, drag: null, shown: null, typing: false,
+    presses: [], selected: Math.max(0, data.columns.findIndex((column) => !column.reason)),
   });
 }
 
 /** Take the page's values; what stood here before can be undone to. */
 function adopt(state) {
   const { data, history } = state;
-  const last = state.revision === null ? history.last : state.values;
-  if (last && last.length === data.values.length && !sameValues(last, data.values)) remember(state, last);
+  const { last } = history;
   state.revision = data.revision;
   state.values = data.values.slice();
   state.known = data.values.slice();
-  history.last = state.values;
+  if (last && !samePlan(last, planNow(state))) remember(state, last);
+  history.last = planNow(state);
   if (state.look) repaint(state);
 }
 
@@ -76,7 +85,7 @@ function build(state) {
   state.observer?.disconnect();
   state.shown = null;
   root.style.setProperty("--height", `${data.height}px`);
-  const count = data.columns.filter((column) => column.prunable).length;
+  const count = data.columns.filter((column) => isShown(data, column)).length;
   root.style.setProperty("--count", count);
   root.dataset.crowd = CROWDS.find(([least]) => count >= least)[1];
   state.status = element("div", "status", { role: "status", "aria-live": "polite" });
@@ -119,8 +128,8 @@ function buildTools(state) {
 /** Which buttons can act now. */
 function refreshButtons(state) {
   const { buttons, history, values, data } = state;
-  buttons.undo.disabled = !history.past.length;
-  buttons.redo.disabled = !history.future.length;
+  buttons.undo.disabled = state.awaiting || !history.past.length;
+  buttons.redo.disabled = state.awaiting || !history.future.length;
   buttons.reset.disabled = values.every((value, i) => value === 0 || data.columns[i].reason);
   setAttribute(buttons.brush, "aria-pressed", state.brush);
   state.tracks.classList.toggle("brushing", state.brush);
@@ -137,7 +146,7 @@ function repaint(state) {
 function paintNow(state) {
   cancelAnimationFrame(state.frame);
   state.frame = 0;
-  state.history.last = state.values;
+  state.history.last = planNow(state);
   paintTotals(state);
   showColumn(state, state.drag ? state.drag.column : state.shown ?? state.selected);
 }

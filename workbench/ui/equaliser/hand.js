@@ -12,13 +12,15 @@ const toHundredths = (value) => Math.round(value * 100) / 100;
 
 /** Start a change; values may then be set until `commit`. */
 function begin(state) {
+  state.awaiting = false;
   if (!state.before) state.before = state.values.slice();
 }
 
 /** Set a column where it may move; locked columns stay as they are. */
 function setValue(state, i, value) {
-  if (state.data.columns[i].reason) return;
-  const allowed = clamp(value, 0, state.data.max);
+  const column = state.data.columns[i];
+  if (column.reason) return;
+  const allowed = settled(column, clamp(value, 0, column.most), state.data.multiple);
   if (state.values[i] === allowed) return;
   state.values[i] = allowed;
   paintColumn(state, i);
@@ -32,7 +34,7 @@ function commit(state) {
   if (!before) return;
   const changed = !sameValues(before, state.values);
   const base = state.data.revision === state.revision ? before : adoptUnderHand(state, before);
-  if (changed) remember(state, base);
+  if (changed) remember(state, { ...planNow(state), values: base });
   if (!sameValues(state.known, state.values)) tell(state);
   if (state.outdated) state.rebuild();
   refreshButtons(state);
@@ -42,8 +44,24 @@ function commit(state) {
 /** Send the plan to the server and say its totals. */
 function tell(state) {
   state.known = state.values.slice();
-  state.send();
+  state.send(planNow(state));
   announce(state);
+}
+
+/** What the board shows now, as the history and the messages hold it. */
+function planNow(state) {
+  const { granularity, multiple } = state.data;
+  return { granularity, multiple, values: state.values };
+}
+
+/** Whether two such plans are the same. */
+function samePlan(one, other) {
+  return sameKind(one, other) && sameValues(one.values, other.values);
+}
+
+/** Whether two plans are of one granularity and rounding, so that the same columns show them. */
+function sameKind(one, other) {
+  return one.granularity === other.granularity && one.multiple === other.multiple;
 }
 
 /** The page set another plan while the hand was busy: keep the hand's columns, take the rest. */
@@ -56,8 +74,8 @@ function adoptUnderHand(state, before) {
   return data.values;
 }
 
-function remember(state, values) {
-  state.history.past.push(values.slice());
+function remember(state, plan) {
+  state.history.past.push({ ...plan, values: plan.values.slice() });
   if (state.history.past.length > MOST_HISTORY) state.history.past.shift();
   state.history.future.length = 0;
 }
@@ -65,13 +83,26 @@ function remember(state, values) {
 /** Go one step back or forward; columns locked since then keep their value. */
 function travel(state, from, to) {
   commit(state);
-  const values = from.pop();
-  if (!values) return;
-  to.push(state.values.slice());
+  if (state.awaiting || !from.length) return;
+  const plan = from.pop();
+  to.push({ ...planNow(state), values: state.values.slice() });
+  if (!sameKind(plan, state.data)) {
+    leaveFor(state, plan);
+    return;
+  }
+  const { values } = plan;
   const locked = (i) => Boolean(state.data.columns[i].reason);
   state.values = state.values.map((value, i) => (locked(i) ? value : values[i]));
   repaint(state);
   tell(state);
+}
+
+/** Ask the page for a plan of another granularity or rounding; it brings that plan's columns. */
+function leaveFor(state, plan) {
+  state.awaiting = true;
+  state.history.last = plan;
+  state.send(plan);
+  refreshButtons(state);
 }
 
 const undo = (state) => travel(state, state.history.past, state.history.future);
@@ -196,7 +227,7 @@ function onDoubleClick(state) {
   if (!first || !second || first.column !== second.column) return;
   commit(state);
   const { past } = state.history;
-  if (past.length > first.steps) state.before = past.splice(first.steps)[0];
+  if (past.length > first.steps) state.before = past.splice(first.steps)[0].values;
   begin(state);
   setValue(state, second.column, 0);
   paintNow(state);
@@ -214,17 +245,34 @@ function onPointerCancel(state) {
 
 /** New value of a column for a key, or null where the key does not change it. */
 function valueForKey(state, event) {
-  const value = state.values[state.selected];
+  const { data, values, selected } = state;
+  const column = data.columns[selected];
+  const by = (step) => stepped(column, values[selected], step, data.multiple);
   const step = event.shiftKey ? BIG_STEP : STEP;
   switch (event.key) {
-    case "ArrowUp": return toHundredths(value + step);
-    case "ArrowDown": return toHundredths(value - step);
-    case "PageUp": return toHundredths(value + BIG_STEP);
-    case "PageDown": return toHundredths(value - BIG_STEP);
+    case "ArrowUp": return by(step);
+    case "ArrowDown": return by(-step);
+    case "PageUp": return by(BIG_STEP);
+    case "PageDown": return by(-BIG_STEP);
     case "Home": return 0;
-    case "End": return state.data.max;
+    case "End": return column.most;
     default: return null;
   }
+}
+
+/** A value moved by a step, and by at least one unit where there are few. */
+function stepped(column, value, step, multiple) {
+  if (column.thinned) return step > 0 ? column.thinned : 0;
+  if (!column.snaps) return toHundredths(value + step);
+  const { units } = column;
+  const kept = numKept(units, value, multiple);
+  const direction = -Math.sign(step);
+  const least = Math.max(1, Math.round(Math.abs(step) * units));
+  for (let count = kept + direction * least; count > 0 && count <= units; count += direction) {
+    const allowed = numKept(units, (units - count) / units, multiple);
+    if (allowed !== kept) return (units - allowed) / units;
+  }
+  return direction > 0 ? 0 : column.most;
 }
 
 function onColumnKey(state, event) {

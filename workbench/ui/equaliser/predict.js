@@ -5,9 +5,38 @@ const BYTES_PER_PARAM = 4;
 
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 
-/** Weights that a sparsity prunes out of `count`: the nearest whole number, halves up, never all. */
+/** Units that a sparsity prunes out of `count`: the nearest whole number, halves up, never all. */
 function numPruned(sparsity, count) {
   return Math.max(0, Math.min(count - 1, Math.floor(sparsity * count + 0.5)));
+}
+
+/** Units that stay: the nearest allowed number, a multiple or all, at least one. */
+function numKept(units, sparsity, multiple) {
+  const kept = Math.max(1, units - numPruned(sparsity, units));
+  if (multiple <= 1 || kept === units) return kept;
+  const wanted = units * (1 - sparsity);
+  const below = Math.floor(wanted / multiple) * multiple;
+  let best = units;
+  for (const count of [below, below + multiple]) { // of two that are as near the larger one
+    if (count < multiple || count >= units) continue;
+    const [near, far] = [Math.abs(count - wanted), Math.abs(best - wanted)];
+    if (near < far || (near === far && count > best)) best = count;
+  }
+  return best;
+}
+
+/** The allowed sparsity that a plan's value comes to. */
+function settled(column, value, multiple) {
+  if (column.thinned) return value >= column.thinned / 2 ? column.thinned : 0;
+  if (!column.snaps || value <= 0) return value;
+  return (column.units - numKept(column.units, value, multiple)) / column.units;
+}
+
+/** Weights of one layer that go at a value; where edge blocks are smaller, on average. */
+function weightsGone(column, value) {
+  if (column.thinned) return settled(column, value, 1) ? column.thinned_weights : 0;
+  const gone = numPruned(value, column.units);
+  return column.units === column.weights ? gone : scaled(column.weights, gone, column.units);
 }
 
 /** Stored bytes of a tensor: dense, or its non-zero values and one bit for every place. */
@@ -15,40 +44,82 @@ function tensorBytes(count, nonzero) {
   return Math.min(BYTES_PER_PARAM * count, BYTES_PER_PARAM * nonzero + Math.ceil(count / 8));
 }
 
-/** floor(macs * kept / count) without leaving the whole numbers that a double holds exactly. */
-function scaledMacs(macs, kept, count) {
-  return Math.floor(macs / count) * kept + Math.floor(((macs % count) * kept) / count);
+/** floor(whole * part / count) without leaving the whole numbers that a double holds exactly. */
+function scaled(whole, part, count) {
+  return Math.floor(whole / count) * part + Math.floor(((whole % count) * part) / count);
 }
 
 /** Parameters, MACs and bytes of the whole model when column i is pruned to values[i]. */
 function sizeOf(data, values) {
-  let pruned = 0;
-  let prunable = 0;
-  let macs = data.macs;
+  const size = data.granularity === "channel" ? sizeOfChannels(data, values) : sizeOfWeights(data, values);
+  const denseBytes = BYTES_PER_PARAM * data.num_params;
+  return {
+    ...size,
+    denseBytes,
+    compression: data.num_params / Math.max(1, size.nonzero),
+    compressionBytes: denseBytes / Math.max(1, size.bytes),
+    speedup: Math.max(1, data.macs) / Math.max(1, size.macs),
+    sparsityPrunable: size.prunable ? size.gone / size.prunable : 0,
+    sparsityAll: data.num_params ? (data.num_params - size.nonzero) / data.num_params : 0,
+  };
+}
+
+/** Where weights become zero: layer by layer. */
+function sizeOfWeights(data, values) {
+  let [gone, prunable] = [0, 0];
+  let { macs } = data;
   let bytes = BYTES_PER_PARAM * data.num_params;
   data.columns.forEach((column, i) => {
     if (!column.prunable) return;
     prunable += column.weights;
-    const gone = numPruned(values[i], column.weights);
-    if (gone === 0) return;
-    const kept = column.weights - gone;
-    pruned += gone;
-    macs -= column.macs - scaledMacs(column.macs, kept, column.weights);
+    const zeros = weightsGone(column, values[i]);
+    if (zeros === 0) return;
+    const kept = column.weights - zeros;
+    gone += zeros;
+    macs -= column.macs - scaled(column.macs, kept, column.weights);
     bytes -= BYTES_PER_PARAM * column.weights - tensorBytes(column.weights, kept);
   });
-  const nonzero = data.num_params - pruned;
-  const denseBytes = BYTES_PER_PARAM * data.num_params;
+  return { nonzero: data.num_params - gone, macs, bytes, gone, prunable };
+}
+
+/** Where channels go: every part of the network by the groups that it shrinks with. */
+function sizeOfChannels(data, values) {
+  let [gone, prunable] = [0, 0];
+  const kept = data.columns.map((column, i) => {
+    if (!column.prunable) return column.units;
+    const count = numKept(column.units, values[i], data.multiple);
+    prunable += column.units;
+    gone += column.units - count;
+    return count;
+  });
+  const params = sumOfTerms(data, kept, 0);
   return {
-    nonzero,
-    macs,
-    bytes,
-    denseBytes,
-    compression: data.num_params / Math.max(1, nonzero),
-    compressionBytes: denseBytes / Math.max(1, bytes),
-    speedup: Math.max(1, data.macs) / Math.max(1, macs),
-    sparsityPrunable: prunable ? pruned / prunable : 0,
-    sparsityAll: data.num_params ? pruned / data.num_params : 0,
+    nonzero: params, macs: sumOfTerms(data, kept, 1), bytes: BYTES_PER_PARAM * params, gone, prunable,
   };
+}
+
+/** The sum of coefficient * product of kept / total, whole and broken parts apart to stay exact. */
+function sumOfTerms(data, kept, which) {
+  let [whole, broken] = [0, 0];
+  for (const term of data.terms) {
+    let [part, count] = [1, 1];
+    for (const i of term[2]) {
+      part *= kept[i];
+      count *= data.columns[i].units;
+    }
+    const rest = (term[which] % count) * part;
+    whole += Math.floor(term[which] / count) * part + Math.floor(rest / count);
+    broken += (rest % count) / count;
+  }
+  return roundHalfEven(whole, broken);
+}
+
+/** The nearest whole number to a sum, of two that are as near the even one, as Python rounds. */
+function roundHalfEven(whole, broken) {
+  const below = whole + Math.floor(broken + 1e-9);
+  const rest = broken - Math.floor(broken + 1e-9);
+  if (Math.abs(rest - 0.5) < 1e-9) return below + (below % 2);
+  return below + Math.round(rest);
 }
 
 /** Index of the last knot that is not greater than x; knots rise. */
@@ -100,7 +171,8 @@ function predict(data, values) {
   let roots = 0;
   let unmeasured = 0;
   let extrapolated = 0;
-  values.forEach((value, i) => {
+  values.forEach((asked, i) => {
+    const value = settled(data.columns[i], asked, data.multiple);
     if (value <= 0) return;
     const curve = prediction.curves[i];
     if (!curve) {

@@ -95,10 +95,10 @@ function buildLegend(state) {
   }
   const swatches = element("div", "swatches");
   if (data.columns.some((column) => column.prunable && !column.points.length)) {
-    swatches.append(element("span", "swatch unmeasured"), text.legend_unmeasured);
+    swatches.append(element("span", "swatch-text", {}, element("span", "swatch unmeasured"), text.legend_unmeasured));
   }
   if (data.columns.some((column) => column.reason)) {
-    swatches.append(element("span", "swatch locked"), text.legend_locked);
+    swatches.append(element("span", "swatch-text", {}, element("span", "swatch locked"), text.legend_locked));
   }
   const notes = data.hidden.map(([reason, count]) => (
     element("p", "hidden-note", {}, fill(text.hidden, { count, reason }))

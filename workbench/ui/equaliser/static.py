@@ -10,6 +10,7 @@ SCRIPTS = (
     "scale.js",
     "columns.js",
     "totals.js",
+    "members.js",
     "detail.js",
     "hand.js",
     "equaliser.js",

@@ -1,7 +1,12 @@
 """The words of the equaliser; the scripts hold none, so that a translation reaches them."""
 
-from workbench.ui.i18n import _
+from typing import TYPE_CHECKING
+
+from workbench.ui.i18n import _, ngettext
 from workbench.ui.words import explain
+
+if TYPE_CHECKING:
+    from workbench.groups import Group
 
 
 def prediction_basis(repair: str) -> str:
@@ -13,9 +18,77 @@ def prediction_basis(repair: str) -> str:
     return _("after the curves' repair")
 
 
-def words() -> dict[str, str]:
+def unit_count(unit: str, count: int) -> str:
+    """A number of units in words, such as ``32 channels``."""
+    forms = {
+        "channel": ngettext("{count} channel", "{count} channels", count),
+        "neuron": ngettext("{count} neuron", "{count} neurons", count),
+        "head": ngettext("{count} head", "{count} heads", count),
+        "hidden unit": ngettext("{count} hidden unit", "{count} hidden units", count),
+        "block": ngettext("{count} block", "{count} blocks", count),
+        "kernel": ngettext("{count} kernel", "{count} kernels", count),
+    }
+    return forms.get(unit, ngettext("{count} weight", "{count} weights", count)).format(
+        count=f"{count:,}"
+    )
+
+
+def counted(unit: str) -> str:
+    """How the scripts say how much of a group stays: ``20 of 32 channels``."""
+    return {
+        "channel": _("{kept} of {total} channels"),
+        "neuron": _("{kept} of {total} neurons"),
+        "head": _("{kept} of {total} heads"),
+        "hidden unit": _("{kept} of {total} hidden units"),
+        "block": _("{kept} of {total} blocks"),
+        "kernel": _("{kept} of {total} kernels"),
+    }.get(unit, "")
+
+
+def members_line(group: "Group") -> str:
+    """What a coupled group is, in one line: its units, and its layers where there are several."""
+    units = unit_count(group.unit, group.num_units)
+    if len(group.layers) == 1:
+        return units
+    return _("{units} across {count} layers").format(units=units, count=len(group.layers))
+
+
+def words(granularity: str = "weight") -> dict[str, str]:
     """Every string the scripts show; ``{name}`` is filled in by them."""
-    return _totals() | _hands() | _details()
+    usual = _totals() | _hands() | _details()
+    return usual | _of_channels() if granularity == "channel" else usual
+
+
+def _of_channels() -> dict[str, str]:
+    """What is said otherwise where whole channels go."""
+    return {
+        "nonzero": _("Parameters"),
+        "nonzero_help": explain("parameters"),
+        "bytes": _("Stored size"),
+        "bytes_help": _("Bytes of the remaining parameters, four each."),
+        "sparsity": _("Channel pruning ratio"),
+        "sparsity_help": _(
+            "The fraction of all channels, neurons, heads and hidden units that goes."
+        ),
+        "sparsity_units": _("{gone} of {total} removed"),
+        "board": _("Part of each group. Left and right choose a group, up and down change it."),
+        "weights": _("parameters"),
+        "weights_help": _(
+            "Height: square root of the parameters that hang on the group. Blue kept, orange "
+            "pruned."
+        ),
+        "reset_help": _("Set every unlocked group to 0"),
+        "brush_help": _("Paint several groups in one stroke, as with Shift held"),
+        "announce": _("{nonzero} parameters, {share} kept. {accuracy}"),
+        "sparsity_of": _("Channel pruning ratio of {name} in percent"),
+        "alone_dense": _("costs nothing: the group is whole"),
+        "curve": _("Accuracy against channel pruning ratio with only this group cut"),
+        "legend": _("Accuracy lost when only this group is cut, in points"),
+        "hidden": _("{count} more groups cannot be cut: {reason}"),
+        "fixed": _("Cannot be cut"),
+        "value_fixed": _("Cannot be cut: {reason}"),
+        "legend_locked": _("cannot be cut: hover or focus it for the reason"),
+    }
 
 
 def _totals() -> dict[str, str]:
@@ -58,7 +131,7 @@ def _hands() -> dict[str, str]:
             "double-click for 0."
         ),
         "undo": _("Undo"),
-        "undo_help": _("Undo the last change (Ctrl+Z)"),
+        "undo_help": _("Undo the last change, that of the granularity too (Ctrl+Z)"),
         "redo": _("Redo"),
         "redo_help": _("Redo the change undone last (Ctrl+Shift+Z)"),
         "reset": _("Reset"),
@@ -68,10 +141,10 @@ def _hands() -> dict[str, str]:
         "axis": _("pruned"),
         "weights": _("weights"),
         "weights_help": _("Height: square root of the layer's weights. Blue kept, orange pruned."),
-        "value": _("{percent} percent pruned"),
-        "value_cost": _("{percent} percent pruned, alone it costs {points} points"),
-        "value_unmeasured": _("{percent} percent pruned, cost not measured"),
-        "value_locked": _("{percent} percent pruned, locked: {reason}"),
+        "value": _("{percent} percent pruned{count}"),
+        "value_cost": _("{percent} percent pruned{count}, alone it costs {points} points"),
+        "value_unmeasured": _("{percent} percent pruned{count}, cost not measured"),
+        "value_locked": _("{percent} percent pruned{count}, locked: {reason}"),
         "value_fixed": _("Cannot be pruned: {reason}"),
         "announce": _("{nonzero} non-zero parameters, {share} kept. {accuracy}"),
         "announce_accuracy": _("Predicted accuracy about {accuracy}."),
@@ -104,4 +177,11 @@ def _details() -> dict[str, str]:
         "legend_unmeasured": _("not measured"),
         "legend_locked": _("locked or not prunable"),
         "hidden": _("{count} more layers cannot be pruned: {reason}"),
+        "asked": _("asked for {percent} %, the nearest that can be had"),
+        "together": _("Cut together: {layers}"),
+        "losers": _("Shrink with it: {layers}"),
+        "others": _("{layers} and {count} more"),
+        "lane": _("Layers of the network, first to last"),
+        "lane_together": _("cut together"),
+        "lane_losers": _("shrink with it"),
     }

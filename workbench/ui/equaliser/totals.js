@@ -40,7 +40,9 @@ function paintTotals(state) {
     fill(text.compression_units, { bytes: `${threeDigits(size.compressionBytes)}\u00d7` }));
   fillTile(state, "speedup", `${threeDigits(size.speedup)}\u00d7`, text.speedup_units);
   fillTile(state, "sparsity", percent(size.sparsityPrunable),
-    fill(text.sparsity_units, { all: percent(size.sparsityAll) }));
+    fill(text.sparsity_units, {
+      all: percent(size.sparsityAll), gone: whole(size.gone), total: whole(size.prunable),
+    }));
   paintPrediction(state);
   if (data.measured) paintMeasured(state);
   state.size = size;
@@ -71,7 +73,7 @@ function paintPrediction(state) {
 function paintMeasured(state) {
   const { data, values, text } = state;
   const measured = data.measured;
-  const same = sameValues(measured.values, values);
+  const same = !measured.other && sameValues(measured.values, values);
   const interval = fill(text.measured_interval, {
     low: (100 * measured.low).toFixed(1),
     high: percent(measured.high),

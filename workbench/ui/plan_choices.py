@@ -1,0 +1,142 @@
+"""What the plan is made of: the granularity and what belongs to it."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import streamlit as st
+
+from workbench.granularity import EXAMPLES, MAX_BLOCK, Granularity, parse_granularity
+from workbench.ui import plan_state, session
+from workbench.ui.errors import callback, plain
+from workbench.ui.i18n import _
+from workbench.ui.words import explain
+
+PATTERNS = ("2:4", "4:8", "1:4")
+MULTIPLES = (1, 4, 8, 16)
+_LAST_NAMES = "granularity_by_kind"
+
+
+def show_granularity() -> None:
+    """Choose what goes together, and the numbers that belong to it."""
+    plan = session.plan()
+    kind = parse_granularity(plan.granularity)
+    fitting, others = _kinds(kind)
+    with st.container(border=True):
+        with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+            key = f"plan_kind_{plan.granularity}"
+            st.segmented_control(
+                _("Granularity"), fitting, default=kind.kind, required=True, key=key,
+                format_func=kind_titles().__getitem__, help=explain("granularity"),
+                on_change=callback(partial(_change_kind, key)),
+            )  # fmt: skip
+            _show_numbers(kind, plan.channel_multiple)
+        st.caption(plain(kind.summary))
+        for name, reason in others.items():
+            st.caption(
+                _(":material/block: {title} do not fit this model. {reason}").format(
+                    title=kind_titles()[name], reason=plain(reason)
+                )
+            )
+
+
+def kind_titles() -> dict[str, str]:
+    """Short names of the kinds, as they stand on the control."""
+    return {
+        "weight": _("Single weights"),
+        "nm": _("N:M"),
+        "block": _("Blocks"),
+        "kernel": _("Whole kernels"),
+        "channel": _("Channels, neurons and heads"),
+    }
+
+
+def _kinds(present: Granularity) -> tuple[list[str], dict[str, str]]:
+    """Kinds that fit the model, and the others with their reason.
+
+    Channels are followed through the network only once they are asked for.
+    """
+    fitting, others = [], {}
+    for name in EXAMPLES:
+        kind = parse_granularity(name)
+        if kind.kind != present.kind and not kind.structured:
+            groups = session.groups(name)
+            if not groups.prunable:
+                others[kind.kind] = plan_state.why_unsuitable(groups)
+                continue
+        fitting.append(kind.kind)
+    return fitting, others
+
+
+def _change_kind(key: str) -> None:
+    kind = st.session_state[key]
+    last = session.setting(_LAST_NAMES, {}).get(kind)
+    usual = next(name for name in EXAMPLES if parse_granularity(name).kind == kind)
+    _change(last or usual)
+
+
+def _change(name: str) -> None:
+    """Change the granularity and remember its numbers for the next time."""
+    plan_state.change_granularity(name)
+    kept = session.setting(_LAST_NAMES, {})
+    session.remember(**{_LAST_NAMES: kept | {parse_granularity(name).kind: name}})
+
+
+def _show_numbers(kind: Granularity, multiple: int) -> None:
+    if kind.kind == "nm":
+        _show_pattern(kind)
+    elif kind.kind == "block":
+        _show_block(kind)
+    elif kind.structured:
+        _show_multiple(multiple)
+
+
+def _show_pattern(kind: Granularity) -> None:
+    present = f"{kind.n}:{kind.m}"
+    key = f"plan_pattern_{present}"
+    options = list(dict.fromkeys([*PATTERNS, present]))
+
+    def change() -> None:
+        _change(f"nm:{str(st.session_state[key]).strip()}")
+
+    st.selectbox(
+        _("Pattern"), options, options.index(present), key=key, accept_new_options=True, width=170,
+        help=_("Keep N of every M; choose one, or type another such as 3:8."),
+        on_change=callback(change),
+    )  # fmt: skip
+
+
+def _show_block(kind: Granularity) -> None:
+    names = [f"plan_{part}_{kind.name}" for part in ("rows", "columns", "inside")]
+
+    def change() -> None:
+        rows, columns, inside = (st.session_state[name] for name in names)
+        _change(f"block:{int(rows)}x{int(columns)}{':kernel' if inside else ''}")
+
+    act = callback(change)
+    st.number_input(
+        _("Rows"), 1, MAX_BLOCK, kind.rows, key=names[0], on_change=act, width=120,
+        help=_("How many outputs a block spans, or rows of each kernel."),
+    )  # fmt: skip
+    st.number_input(
+        _("Columns"), 1, MAX_BLOCK, kind.columns, key=names[1], on_change=act, width=120,
+        help=_("How many inputs a block spans, or columns of each kernel."),
+    )  # fmt: skip
+    st.toggle(
+        _("Inside kernels"), kind.inside_kernels, key=names[2], on_change=act,
+        help=_("Cuts each kernel into blocks instead of the matrix of outputs by inputs."),
+    )  # fmt: skip
+
+
+def _show_multiple(multiple: int) -> None:
+    key = f"plan_multiple_{multiple}"
+
+    def change() -> None:
+        plan_state.change_multiple(int(st.session_state[key]))
+
+    st.segmented_control(
+        _("Round kept channels to multiples of"), sorted({*MULTIPLES, multiple}),
+        default=multiple, required=True, key=key,
+        help=_("Some runtimes are faster where channel counts are multiples of 8 or 16."),
+        on_change=callback(change),
+    )  # fmt: skip

@@ -1,0 +1,139 @@
+"""A target for the whole model, spread over the groups by one of the allocations."""
+
+from functools import partial
+
+import streamlit as st
+
+from workbench.plan import PruningPlan
+from workbench.ui import plan_state, session
+from workbench.ui.errors import callback
+from workbench.ui.i18n import _
+from workbench.ui.words import explain
+
+_TARGET = "plan_target"
+_UNIT = "plan_target_unit"
+_SPARSITY = "sparsity"
+_USUAL = {_SPARSITY: 80, "params": 50, "macs": 50, "bytes": 50}
+_USUAL_CHANNELS = 50
+MAX_SEED = 2**53 - 1  # the browser counts no further
+
+
+def show_spread() -> None:
+    """The target, how it is spread, and how weights are ranked."""
+    from workbench.allocation import ALLOCATIONS
+
+    plan = session.plan()
+    structured = session.groups().granularity.structured
+    with st.container(border=True):
+        columns = st.columns([1.5, 0.9, 1.5, 1.5, 0.7, 1.0], vertical_alignment="bottom")
+        unit = str(session.setting(_UNIT, _SPARSITY))
+        unit_key, units = f"{_UNIT}_{unit}", list(_USUAL)
+        columns[0].selectbox(
+            _("Target"), units, units.index(unit), key=unit_key,
+            format_func=_unit_titles(structured).__getitem__,
+            help=_("What you give: the part to prune, or the part of the model that stays."),
+            on_change=callback(partial(_remember_unit, unit_key)),
+        )  # fmt: skip
+        target_key = _target_input(columns[1], unit, structured)
+        columns[2].selectbox(
+            _("Scope"), list(ALLOCATIONS), key="plan_method", persist_state="session",
+            format_func=lambda name: _scope_titles().get(name, ALLOCATIONS[name].title),
+            help=explain("scope"),
+        )  # fmt: skip
+        _ranking(columns[3], columns[4], plan)
+        columns[5].button(
+            _("Spread"), type="primary", icon=":material/auto_awesome:", width="stretch",
+            on_click=callback(partial(_spread, unit_key, target_key)),
+            help=_("Sets every unlocked group at once; undo brings the former plan back."),
+        )  # fmt: skip
+
+
+def _remember_unit(key: str) -> None:
+    session.remember(**{_UNIT: st.session_state[key]})
+
+
+def _unit_titles(structured: bool) -> dict[str, str]:
+    return {
+        _SPARSITY: _("Channel pruning ratio") if structured else _("Sparsity"),
+        "params": _("Parameters kept"),
+        "macs": _("MACs kept"),
+        "bytes": _("Bytes kept"),
+    }
+
+
+def _scope_titles() -> dict[str, str]:
+    return {
+        "uniform": _("Layerwise (uniform)"),
+        "global": _("Global (ranked together)"),
+    }
+
+
+def _target_input(place: "st.delta_generator.DeltaGenerator", unit: str, structured: bool) -> str:
+    """The number of the target in percent; returns the key of its widget."""
+    name = _target_name(unit, structured)
+    usual = _USUAL_CHANNELS if structured else _USUAL[unit]
+    value = int(session.setting(name, usual))
+    key = f"{name}_{value}"
+    least, most = (0, 99) if unit == _SPARSITY else (1, 100)
+    place.number_input(
+        _("Percent"), least, most, value, 5, key=key,
+        help=_("Of all channels, neurons and heads in the unlocked groups.")
+        if structured and unit == _SPARSITY
+        else _("Of the weights in the unlocked layers.")
+        if unit == _SPARSITY
+        else _("Of the dense model; as little is pruned as meets it."),
+    )  # fmt: skip
+    return key
+
+
+def _target_name(unit: str, structured: bool) -> str:
+    """Setting that remembers a target: each unit has its own, and channels have theirs."""
+    if unit == _SPARSITY:
+        return f"{_TARGET}_channels" if structured else _TARGET
+    return f"{_TARGET}_{unit}"
+
+
+def _ranking(
+    left: "st.delta_generator.DeltaGenerator",
+    right: "st.delta_generator.DeltaGenerator",
+    plan: PruningPlan,
+) -> None:
+    """The criterion and its seed; another one keeps the sparsities."""
+    from workbench.criteria import CRITERIA
+
+    names = list(CRITERIA)
+    criterion = left.selectbox(
+        _("Criterion"), names, names.index(plan.criterion),
+        format_func=lambda name: CRITERIA[name].title,
+        help=explain("criterion") + " " + CRITERIA[plan.criterion].summary,
+        key=f"plan_criterion_{plan.criterion}",
+    )  # fmt: skip
+    seed = right.number_input(
+        _("Seed"), 0, MAX_SEED, plan.seed, key=f"plan_seed_{plan.seed}",
+        help=_("Decides what the random criterion prunes."),
+        disabled=criterion != "random",
+    )  # fmt: skip
+    if (criterion, int(seed)) != (plan.criterion, plan.seed):
+        changed = plan.to_dict() | {"criterion": criterion, "seed": int(seed)}
+        plan_state.replace(PruningPlan.from_dict(changed))
+        st.rerun()
+
+
+def _spread(unit_key: str, target_key: str) -> None:
+    """Spread what the widgets say now: they may have changed with the very click."""
+    from workbench.allocation import Budget, allocate
+
+    target, unit = int(st.session_state[target_key]), str(st.session_state[unit_key])
+    session.remember(**{target_key.rpartition("_")[0]: target})  # reads the workspace anew, too
+    plan, groups = session.plan(), session.groups()
+    sparsity = target / 100 if unit == _SPARSITY else None
+    plan_state.replace(
+        allocate(
+            session.require_model(), st.session_state["plan_method"], sparsity=sparsity,
+            budget=None if unit == _SPARSITY else Budget(unit, target / 100),
+            granularity=plan.granularity, channel_multiple=plan.channel_multiple,
+            criterion=st.session_state.get(f"plan_criterion_{plan.criterion}", plan.criterion),
+            seed=int(st.session_state.get(f"plan_seed_{plan.seed}", plan.seed)),
+            protected=tuple(plan_state.locks()), groups=groups,
+        )
+    )  # fmt: skip

@@ -1,0 +1,244 @@
+"""The plan on the bench as the plan page edits it: its board, its locks, the ways to change it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from workbench.errors import PlanError
+from workbench.plan import PruningPlan
+from workbench.ui import bench, curve_shelf, session
+from workbench.ui.equaliser import (
+    Board,
+    board_of,
+    parse_return,
+    pending_board,
+    pending_edit,
+    protected_locks,
+    sent,
+)
+from workbench.ui.errors import callback
+from workbench.ui.i18n import _
+
+if TYPE_CHECKING:
+    from workbench.curves import SensitivityCurves
+    from workbench.groups import Groups
+    from workbench.store import ModelRef
+
+EDITOR = "equaliser"
+UNLOCKED = "classifier_unlocked"
+_LAST_PLANS = "plans_by_granularity"
+_MOST_PLANS = 12
+_SHOWN = "plan_shown"
+
+
+# Boards
+
+
+def locks() -> dict[str, str]:
+    """Locked groups and why: the classifier, unless it was unlocked."""
+    return {} if session.setting(UNLOCKED, False) else protected_locks(session.groups())
+
+
+def fitting_curves(plan: PruningPlan) -> SensitivityCurves | None:
+    """The sensitivity curves of the plan's granularity, of its criterion where there are such.
+
+    The curves that the sensitivity page shows come first among equals.
+    """
+    current = curve_shelf.current()
+    found = [*([current] if current else []), *curve_shelf.shelf().values()]
+    own = [one for one in found if one.settings.granularity == plan.granularity]
+    same = [one for one in own if one.settings.criterion == plan.criterion]
+    return next(iter([*same, *own]), None)
+
+
+def board() -> Board:
+    """The board of the plan on the bench."""
+    plan = session.plan()
+    return _board_for(plan.granularity, plan.channel_multiple, fitting_curves(plan))
+
+
+def _board_for(granularity: str, multiple: int, curves: SensitivityCurves | None) -> Board:
+    stamp = (curves.settings, len(curves.points), curves.complete) if curves else ()
+    unlocked = bool(session.setting(UNLOCKED, False))
+    ref = session.model_ref()
+    return _cached_board(ref, granularity, multiple, unlocked, repr(stamp), curves)
+
+
+@st.cache_resource(show_spinner=False, max_entries=32, hash_funcs=bench.BY_REFERENCE)
+def _cached_board(
+    ref: ModelRef,
+    granularity: str,
+    multiple: int,
+    unlocked: bool,
+    stamp: str,  # noqa: ARG001  part of the key
+    _curves: SensitivityCurves | None,
+) -> Board:
+    """The board changes with the model, the granularity, the lock and the curves alone.
+
+    Args:
+        ref: The model on the bench.
+        granularity: Of the plan.
+        multiple: What kept channels are rounded to.
+        unlocked: Whether the classifier may be pruned.
+        stamp: Names the curves and tells how far they are.
+        _curves: The curves themselves.
+    """
+    groups = bench.groups(ref, granularity)
+    return board_of(
+        groups, _curves, num_classes=bench.model(ref).num_classes,
+        locked={} if unlocked else protected_locks(groups), channel_multiple=multiple,
+    )  # fmt: skip
+
+
+# Changing the plan
+
+
+def replace(plan: PruningPlan) -> None:
+    """Put another plan on the bench; the columns follow."""
+    note_shown(session.plan(), plan)
+    session.replace_plan(plan)
+    note_shown(plan)
+
+
+def change_granularity(name: str) -> None:
+    """Start, or go on with, the plan of another granularity; the present one is remembered.
+
+    Raises:
+        PlanError: If there is no such granularity, or nothing in the model can be cut so.
+    """
+    plan = session.plan()
+    if name == plan.granularity:
+        return
+    groups = session.groups(name)
+    if not groups.prunable:
+        raise PlanError(
+            _("{title} do not fit this model. {reason}").format(
+                title=groups.granularity.title, reason=why_unsuitable(groups)
+            ),
+            _("Choose another granularity, such as single weights."),
+        )
+    keep_last()
+    replace(last_plan(name) or PruningPlan({}, name, plan.criterion, seed=plan.seed))
+
+
+def why_unsuitable(groups: Groups) -> str:
+    """The reason that most layers give where none can be cut."""
+    reasons = [
+        group.reason for group in groups.groups if group.layer is None or group.layer.prunable
+    ]
+    return max(reasons, key=reasons.count, default=_("It has no layers with weights."))
+
+
+def change_multiple(multiple: int) -> None:
+    """Round kept channels to another multiple; the values asked for stay."""
+    values = session.plan().to_dict() | {"channel_multiple": multiple}
+    replace(PruningPlan.from_dict(values))
+
+
+def last_plan(granularity: str) -> PruningPlan | None:
+    """The plan that stood on the bench when that granularity was left, for the same model."""
+    kept = session.setting(_LAST_PLANS, {}).get(granularity)
+    plan = PruningPlan.from_dict(kept) if kept else None
+    return plan if plan and plan.model == session.require_model().digest else None
+
+
+def keep_last() -> None:
+    """Remember the plan on the bench as the last of its granularity."""
+    plan = session.plan()
+    others = {k: v for k, v in session.setting(_LAST_PLANS, {}).items() if k != plan.granularity}
+    newest = dict([*others.items()][1 - _MOST_PLANS :])
+    session.remember(**{_LAST_PLANS: newest | {plan.granularity: plan.to_dict()}})
+
+
+# What the browser sends
+
+
+def take_edit() -> None:
+    """Keep what the hand did in the equaliser.
+
+    Called before the script runs again, on whatever page, and at the top of the editor.
+    """
+    if not is_own_model():
+        return
+    plan, revision = session.plan(), session.plan_revision()
+    asked = pending_board(EDITOR, revision)
+    if asked is None:
+        return
+    if asked != (plan.granularity, plan.channel_multiple):
+        _go_back(*asked)
+        return
+    edit = pending_edit(board(), plan.sparsities, key=EDITOR, revision=revision)
+    if edit is not None:
+        changed = plan.with_sparsities(edit.sparsities)
+        note_shown(plan, changed)
+        session.set_plan(changed)
+        note_shown(changed)
+
+
+def _go_back(granularity: str, multiple: int) -> None:
+    """Undo, or redo, led to a plan of another granularity or rounding."""
+    plan = session.plan()
+    if granularity == plan.granularity:
+        former = plan
+    else:
+        former = last_plan(granularity) or PruningPlan({}, granularity, plan.criterion)
+    other = _board_for(granularity, multiple, None)
+    edit = parse_return(sent(EDITOR), other, former.sparsities)
+    if edit is None:
+        return
+    if granularity != plan.granularity:
+        keep_last()
+    values = former.with_sparsities(edit.sparsities).to_dict()
+    if session.groups(granularity).granularity.structured:
+        values["channel_multiple"] = multiple
+    replace(PruningPlan.from_dict(values))
+
+
+@callback
+def on_edit() -> None:
+    """Keep the hand's edit before the script runs again, also where that draws another page."""
+    follow_other_tabs()
+    take_edit()
+
+
+# Other tabs
+
+
+def is_own_model() -> bool:
+    """Whether the columns that this browser session shows are those of the model on the bench."""
+    model, _own = st.session_state.get(_SHOWN, (None, ()))
+    return bool(model == session.model_ref())
+
+
+def follow_other_tabs() -> bool:
+    """Another tab may have changed the plan or the model: what the store holds is shown.
+
+    A change that the hand makes on top of an outdated plan would undo what the other tab did, so
+    it is dropped, and the columns follow the store.
+
+    Returns:
+        Whether there is another model.
+    """
+    before = session.model_ref()
+    session.refresh()
+    if session.model_ref() != before:
+        return True
+    model, own = st.session_state.get(_SHOWN, (None, ()))
+    if model == before and _essence(session.plan()) not in own:
+        replace(session.plan())
+    return False
+
+
+def note_shown(*plans: PruningPlan) -> None:
+    """Remember what this browser session made of the plan, to notice what another one makes of it.
+
+    The next click may end a run of the script anywhere, so before a plan is kept the one that it
+    follows counts as well.
+    """
+    st.session_state[_SHOWN] = (session.model_ref(), [_essence(plan) for plan in plans])
+
+
+def _essence(plan: PruningPlan) -> tuple[str, int, dict[str, float]]:
+    return plan.granularity, plan.channel_multiple, dict(plan.sparsities)
