@@ -24,6 +24,8 @@ ALLOCATIONS = {
 REPAIRS = {
     "none": "Leaves the pruned model as it is.",
     "bn": "Measures the mean and variance in every BatchNorm layer again on unlabelled images.",
+    "full": "Solves every layer for the weights that give what the dense model gives on unlabelled "
+    "images, by least squares.",
 }
 PRECISIONS = {"exact": "Measures every layer at every level."}
 FORMATS = {
@@ -56,7 +58,6 @@ _LATER = {
         "mean_activation", "entropy", "entropy_max",
     ),
     "method": ("uniform_plus", "erk", "lamp", "equal_loss", "greedy", "optimal"),
-    "repair": ("full",),
     "precision": ("fast",),
     "budget": ("latency",),
 }  # fmt: skip
