@@ -15,7 +15,7 @@ from workbench.model import Model, check_fit
 from workbench.plan import PruningPlan
 from workbench.progress import Progress, Report, ShouldStop, ignore, never
 from workbench.prune import Pruned, prune
-from workbench.repair import get_repair, repair
+from workbench.repair import Repaired, RepairRecord, get_repair, repair
 
 TOTAL = 1_000
 TRAINING_COST = 3
@@ -74,6 +74,7 @@ class Stage:
         digest: Of the model at this stage (``Model.digest``).
         seconds: Time to get from the stage before to this one; measuring is not counted.
         training: How it was trained; None before fine-tuning.
+        repair: How it was repaired; only for ``repaired``.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Stage:
     digest: str
     seconds: float
     training: TrainingRecord | None = None
+    repair: RepairRecord | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -89,18 +91,20 @@ class Stage:
             "measurement": self.measurement.to_dict(),
             "validation": self.validation.to_dict(),
             "training": self.training.to_dict() if self.training else None,
+            "repair": self.repair.to_dict() if self.repair else None,
         }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Stage":
         """The reverse of ``to_dict``."""
-        training = values.get("training")
+        training, repaired = values.get("training"), values.get("repair")
         return cls(
             **dict(values)
             | {
                 "measurement": Measurement.from_dict(values["measurement"]),
                 "validation": Score.from_dict(values["validation"]),
                 "training": TrainingRecord.from_dict(training) if training else None,
+                "repair": RepairRecord.from_dict(repaired) if repaired else None,
             }
         )
 
@@ -159,7 +163,7 @@ class Run:
 
 
 def run_experiment(
-    model: Model, data: Data, plan: PruningPlan, *, repair: str = "bn",
+    model: Model, data: Data, plan: PruningPlan, *, repair: str = "full",
     finetune: FineTuneSettings | None = None, dense: Stage | None = None,
     report: Report = ignore, should_stop: ShouldStop = never,
     device: torch.device | str = "cpu",
@@ -203,7 +207,7 @@ def run_experiment(
 
 
 def prune_and_measure(
-    model: Model, data: Data, plan: PruningPlan, *, repair: str = "bn",
+    model: Model, data: Data, plan: PruningPlan, *, repair: str = "full",
     dense: Stage | None = None, report: Report = ignore, should_stop: ShouldStop = never,
     device: torch.device | str = "cpu",
 ) -> tuple[Run, Pruned]:  # fmt: skip
@@ -214,30 +218,37 @@ def prune_and_measure(
     get_repair(repair)
     check_fit(model, data)
     start = time.perf_counter()
-    pruned = prune(model, plan)
+    pruned = result = prune(model, plan)
     seconds = time.perf_counter() - start
-    repaired, repair_seconds = _repaired(pruned, data, repair, plan.seed, device)
-    todo = [("dense", model, 0.0)] if dense is None else []
-    todo.append(("pruned", pruned.model, seconds))
-    if repaired is not pruned:
-        todo.append(("repaired", repaired.model, repair_seconds))
     stages = [dense] if dense else []
-    for index, (name, subject, spent) in enumerate(todo):
-        part = _part(report, index / len(todo), (index + 1) / len(todo))
-        stage = None
-        if not should_stop():
-            stage = measure_stage(
-                name, subject, data, seconds=spent, report=part, should_stop=should_stop,
-                device=device,
-            )  # fmt: skip
-        if stage is None:
-            break
-        stages.append(stage)
-    stopped = len(stages) < len(todo) + (dense is not None)
+    share = 1 / (2 - len(stages) + (repair != "none"))
+    done = 0.0
+
+    def add(name: str, subject: Model, spent: float, record: RepairRecord | None = None) -> bool:
+        nonlocal done
+        part, done = _part(report, done, done + share), done + share
+        stage = None if should_stop() else measure_stage(
+            name, subject, data, seconds=spent, report=part, should_stop=should_stop,
+            device=device,
+        )  # fmt: skip
+        if stage is not None:
+            stages.append(replace(stage, repair=record))
+        return stage is not None
+
+    whole = dense is not None or add("dense", model, 0.0)
+    whole = whole and add("pruned", pruned.model, seconds)
+    if whole and repair != "none":
+        share /= 2
+        part, done = _part(report, done, done + share, "repaired"), done + share
+        repaired = _repaired(pruned, data, repair, part, should_stop, device)
+        whole = not should_stop()
+        if whole and repaired.pruned is not pruned:
+            result = repaired.pruned
+            whole = add("repaired", result.model, repaired.seconds, repaired.record)
     run = Run(
-        plan, tuple(stages), repair, model.name, model.digest, data.name, data.digest, stopped
+        plan, tuple(stages), repair, model.name, model.digest, data.name, data.digest, not whole
     )
-    return run, repaired
+    return run, result
 
 
 def finetune_and_measure(
@@ -336,11 +347,13 @@ def _finetuned_stage(
 
 
 def _repaired(
-    pruned: Pruned, data: Data, method: str, seed: int, device: torch.device | str
-) -> tuple[Pruned, float]:
-    start = time.perf_counter()
-    repaired = repair(pruned, data, method, seed=seed, device=device)
-    return repaired, time.perf_counter() - start
+    pruned: Pruned, data: Data, method: str, report: Report, should_stop: ShouldStop,
+    device: torch.device | str,
+) -> Repaired:  # fmt: skip
+    return repair(
+        pruned, data, method, seed=pruned.plan.seed, device=device, report=report,
+        should_stop=should_stop,
+    )  # fmt: skip
 
 
 def _cost_of_measuring(data: Data) -> float:

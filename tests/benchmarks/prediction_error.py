@@ -59,7 +59,7 @@ def errors(model: Model, data: Data, method: str, samples: int) -> dict[str, np.
     validation = data.split("validation", samples, 0)
     measured, found = [], []
     for sparsities in plans(model):
-        pruned = repair(prune(model, PruningPlan(sparsities)), data, method)
+        pruned = repair(prune(model, PruningPlan(sparsities)), data, method).pruned
         measured.append(score(pruned.model.module, validation).accuracy)
         found.append([p.predict(sparsities).accuracy for p in (plain, own)])
     truth = np.array(measured)

@@ -40,7 +40,7 @@ def test_every_stage_is_what_the_single_steps_give(data: Data) -> None:
     model = small_model()
     run, final = run_experiment(model, data, PLAN, finetune=SETTINGS)
     pruned = prune(model, PLAN)
-    repaired = repair(pruned, data, "bn", seed=3)
+    repaired = repair(pruned, data, "full", seed=3).pruned
     tuned = finetune(repaired, data, SETTINGS)
     models = [model, pruned.model, repaired.model, tuned.pruned.model]
     assert [stage.name for stage in run.stages] == ["dense", "pruned", "repaired", "finetuned"]

@@ -27,7 +27,7 @@ def pruned_model() -> Pruned:
 
 def test_statistics_become_those_of_the_calibration_images() -> None:
     pruned = pruned_model()
-    repaired = repair(pruned, stripes_data(), "bn")
+    repaired = repair(pruned, stripes_data(), "bn").pruned
     images = stripes_data().split("calibration").images
     with torch.no_grad():
         inputs = pruned.model.module.conv1(images).transpose(0, 1).flatten(1)
@@ -48,7 +48,7 @@ def test_statistics_are_the_average_over_batches_of_equal_size() -> None:
 def test_everything_else_stays_and_the_input_is_left_alone() -> None:
     pruned = pruned_model()
     digest = Model("again", pruned.model.copy_module(), (1, 6, 6), 3).digest
-    repaired = repair(pruned, stripes_data(), "bn")
+    repaired = repair(pruned, stripes_data(), "bn").pruned
     assert Model("again", pruned.model.module, (1, 6, 6), 3).digest == digest
     before, after = pruned.model.module.state_dict(), repaired.model.module.state_dict()
     changed = {key for key in before if not torch.equal(before[key], after[key])}
@@ -66,13 +66,13 @@ def test_labels_and_test_images_play_no_part() -> None:
         x_test=data.x_test + 9,
         y_test=np.roll(data.y_test, 1),
     )
-    one, two = (repair(pruned_model(), d, "bn").model.digest for d in (data, shuffled))
+    one, two = (repair(pruned_model(), d, "bn").pruned.model.digest for d in (data, shuffled))
     assert one == two
 
 
 def test_the_same_seed_gives_the_same_repair() -> None:
     one, two, other = (
-        repair(pruned_model(), stripes_data(), "bn", num_samples=30, seed=seed).model.digest
+        repair(pruned_model(), stripes_data(), "bn", num_samples=30, seed=seed).pruned.model.digest
         for seed in (1, 1, 2)
     )
     assert one == two != other
@@ -105,15 +105,15 @@ def test_it_brings_accuracy_back_after_statistics_went_wrong() -> None:
             return float((module(split.images).argmax(1) == split.labels).float().mean())
 
     assert accuracy(broken.model.module) < 0.5
-    assert accuracy(repair(broken, data, "bn").model.module) > 0.9
+    assert accuracy(repair(broken, data, "bn").pruned.model.module) > 0.9
 
 
 def test_none_and_models_without_batch_norm_come_back_as_they_are() -> None:
     pruned = pruned_model()
-    assert repair(pruned, stripes_data(), "none") is pruned
+    assert repair(pruned, stripes_data(), "none").pruned is pruned
     linear = Model("l", nn.Sequential(nn.Flatten(), nn.Linear(36, 3)).eval(), (1, 6, 6), 3)
     plain = prune(linear, PruningPlan({}))
-    assert repair(plain, stripes_data(), "bn") is plain
+    assert repair(plain, stripes_data(), "bn").pruned is plain
     assert not has_batch_norm(nn.BatchNorm2d(2, track_running_stats=False))
 
 
@@ -121,7 +121,7 @@ def test_unknown_methods_and_too_few_images_are_refused() -> None:
     with pytest.raises(SettingsError) as refused:
         repair(pruned_model(), stripes_data(), "bm")
     assert str(refused.value) == (
-        "There is no repair 'bm'. Did you mean 'bn'? Choose one of: none, bn."
+        "There is no repair 'bm'. Did you mean 'bn'? Choose one of: none, bn, full."
     )
     with pytest.raises(SettingsError, match="Repair got 1 images"):
         repair(pruned_model(), stripes_data(), "bn", num_samples=1)

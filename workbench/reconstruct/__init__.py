@@ -1,0 +1,151 @@
+"""Least-squares reconstruction: give pruned layers the outputs of the dense network, label-free.
+
+One pass of the dense network samples what every layer gives; one pass of the pruned network
+solves layer after layer for the weights that give the same from its own, already repaired
+activations.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from workbench.progress import Progress, Report, ShouldStop, ignore, never
+from workbench.reconstruct.graph import Graph, trace
+from workbench.reconstruct.rows import Places
+from workbench.reconstruct.steps import RepairStep
+from workbench.reconstruct.traverse import Recorder, Solver
+
+__all__ = ["Reconstruction", "RepairStep", "affordable_images", "reconstruct_"]
+
+BATCH = 250
+ACTIVATION_BYTES = 2**31
+"""What the activations of all images together may take at their widest."""
+TENSORS_AT_ONCE = 4
+"""Tensors of the widest size alive at the same time: input, output, its norm, its activation."""
+ROWS_PER_INPUT = 64
+MIN_ROWS, MAX_ROWS = 4_096, 24_576
+MAX_INPUT_NUMBERS = 2**25
+"""Numbers in the inputs of one layer at all of its places."""
+MAX_OUTPUT_NUMBERS = 2**27
+"""Numbers kept of the dense network's outputs, all layers together."""
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """What was done to a network.
+
+    Attributes:
+        steps: One for each layer, or for those that meet in a sum, in order.
+        notes: Which layers were left as they are and why.
+    """
+
+    steps: tuple[RepairStep, ...]
+    notes: tuple[str, ...]
+
+
+class _StoppedError(Exception):
+    """Raised in the middle of a pass when the work should end."""
+
+
+@torch.no_grad()
+def reconstruct_(
+    module: nn.Module, dense: nn.Module, images: Tensor, *, masks: Mapping[str, Tensor],
+    kept: Mapping[str, Tensor], report: Report = ignore, should_stop: ShouldStop = never,
+    seed: int = 0,
+) -> Reconstruction | None:  # fmt: skip
+    """Solve the layers of a pruned network so that they give what the dense network gives.
+
+    Layer by layer in the order of a forward pass: ridge regression from the pruned network's own
+    activations onto what the dense network has behind the layer's BatchNorm or at the sum its
+    output goes into. BatchNorm statistics are measured again in the same pass. A layer is changed
+    only where that lowers the error on images that the solution has not seen. Two passes in all;
+    memory is bounded by looking at a sample of places and, where images are large, at fewer
+    images.
+
+    Args:
+        module: The pruned network, thinner or with zeros; changed in place, left in eval mode.
+        dense: The network it was pruned from, on the same device; put in eval mode.
+        images: Calibration images ``(samples, channels, height, width)`` on that device.
+        masks: Parameter name to mask, True = kept; masked weights stay exactly zero.
+        kept: Path of a layer to the dense output channels that remain; absent = all.
+        report: Hears of every batch and of every layer; ``values`` hold its step.
+        should_stop: Asked at every layer; True puts everything back and ends without steps.
+        seed: Chooses the places.
+
+    Returns:
+        What was done to each layer; None if stopped.
+
+    References:
+        He et al. 2017, "Channel Pruning for Accelerating Very Deep Neural Networks";
+        Frantar and Alistarh 2022, "Optimal Brain Compression"; the sums as in He et al. 2017,
+        section 3.3.
+    """
+    module.eval()
+    dense.eval()
+    graph = trace(dense, images[:2])
+    images = images[: _affordable(graph, len(images))]
+    before = {key: value.clone() for key, value in module.state_dict().items()}
+    steps: list[RepairStep] = []
+    batches = images.split(max(1, min(BATCH, len(images) // 4)))
+    total = len(batches) + len(graph.layers)
+
+    def check() -> None:
+        if should_stop():
+            raise _StoppedError
+
+    def tell(step: RepairStep) -> None:
+        steps.append(step)
+        done = min(total, len(batches) + len(steps))
+        report(Progress(done, total, f"Repaired {step.layer}", {"step": step.to_dict()}))
+        check()
+
+    places = Places(len(images), seed, images.device)
+    recorder = Recorder(dense, graph, places, _num_rows(dense, graph), kept, check)
+    try:
+        for number, batch in enumerate(batches, 1):
+            check()
+            recorder.record(dense, batch)
+            report(Progress(number, total, "Watching the dense model"))
+        solver = Solver(
+            module, graph, recorder.rows(), recorder.num_rows, places, masks, tell
+        )  # fmt: skip
+        with solver:
+            module(images)
+    except _StoppedError:
+        module.load_state_dict(before)
+        return None
+    return Reconstruction(tuple(steps), graph.notes)
+
+
+def affordable_images(dense: nn.Module, images: Tensor, wanted: int) -> int:
+    """How many images ``reconstruct_`` can take in at once.
+
+    Args:
+        dense: The dense network, in eval mode.
+        images: One or two of them.
+        wanted: How many there could be.
+    """
+    return _affordable(trace(dense, images), wanted)
+
+
+def _affordable(graph: Graph, wanted: int) -> int:
+    each = graph.widest * TENSORS_AT_ONCE * 4
+    return max(2, min(wanted, ACTIVATION_BYTES // each))
+
+
+def _num_rows(network: nn.Module, graph: Graph) -> dict[str, int]:
+    """Path of a layer to the rows it needs, by the number of its inputs."""
+    found = {}
+    numbers = 0
+    for path in graph.layers:
+        weight = network.get_submodule(path).get_parameter("weight")
+        inputs = math.prod(weight.shape[1:])
+        all_inputs = max(inputs, getattr(network.get_submodule(path), "in_channels", 0))
+        rows = min(MAX_ROWS, max(MIN_ROWS, ROWS_PER_INPUT * inputs))
+        found[path] = min(rows, max(256, MAX_INPUT_NUMBERS // all_inputs))
+        numbers += found[path] * len(weight)
+    shrink = min(1.0, MAX_OUTPUT_NUMBERS / numbers) if numbers else 1.0
+    return {path: int(rows * shrink) for path, rows in found.items()}

@@ -1,0 +1,104 @@
+"""Which calls of a forward pass matter to reconstruction, recognised as they happen."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
+
+LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+"""Layers whose weights can be solved for."""
+CONVOLUTIONS = {torch.conv1d, torch.conv2d, torch.conv3d}
+ADDITIONS = {
+    torch.add, Tensor.add, Tensor.add_, Tensor.__add__, Tensor.__radd__, Tensor.__iadd__
+}  # fmt: skip
+RELUS = {F.relu, F.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_}
+IN_PLACE = {Tensor.add_, Tensor.__iadd__, F.relu_, torch.relu_, Tensor.relu_}
+CONVOLUTION_ARGUMENTS = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
+
+Function = Callable[..., Any]
+Arguments = Sequence[Any]
+Keywords = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a function.
+
+    Attributes:
+        kind: ``layer``, ``norm``, ``add``, ``clamp`` or ``other``.
+        path: Of the layer or normalisation.
+        bounds: Of a clamp: lowest and highest value that passes.
+    """
+
+    kind: str
+    path: str = ""
+    bounds: tuple[float, float] | None = None
+
+
+OTHER = Call("other")
+
+
+class Parts:
+    """The layers and normalisations of a network, found by the tensors they hold.
+
+    Args:
+        network: Any module.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self.modules = dict(network.named_modules())
+        self._layers: dict[int, str] = {}
+        self._norms: dict[int, str] = {}
+        for path, module in self.modules.items():
+            if isinstance(module, LAYERS):
+                self._layers[id(module.weight)] = path
+            elif isinstance(module, _BatchNorm) and module.running_mean is not None:
+                self._norms[id(module.running_mean)] = path
+
+    def layer(self, path: str) -> Any:
+        """The linear layer or convolution at a path."""
+        return self.modules[path]
+
+    def norm(self, path: str) -> Any:
+        """The BatchNorm at a path."""
+        return self.modules[path]
+
+    def recognise(self, function: Function, args: Arguments, kwargs: Keywords) -> Call:
+        """What a call is."""
+        if function in CONVOLUTIONS or function is F.linear:
+            path = self._layers.get(id(argument(args, kwargs, 1, "weight")))
+            return Call("layer", path) if path is not None else OTHER
+        if function is F.batch_norm:
+            path = self._norms.get(id(argument(args, kwargs, 1, "running_mean")))
+            return Call("norm", path) if path is not None else OTHER
+        if function in ADDITIONS:
+            return Call("add") if _adds_alike(args) else OTHER
+        return _clamp(function, args, kwargs)
+
+
+def argument(args: Arguments, kwargs: Keywords, place: int, name: str) -> Any:
+    """An argument, however it was passed; None where it was not."""
+    return args[place] if len(args) > place else kwargs.get(name)
+
+
+def _adds_alike(args: Arguments) -> bool:
+    """Whether two tensors of the same shape are added, so that both are parts of a sum."""
+    tensors = [value for value in args[:2] if isinstance(value, Tensor)]
+    return len(tensors) == 2 and tensors[0].shape == tensors[1].shape
+
+
+def _clamp(function: Function, args: Arguments, kwargs: Keywords) -> Call:
+    if function in RELUS:
+        return Call("clamp", bounds=(0.0, math.inf))
+    if function is F.relu6:
+        return Call("clamp", bounds=(0.0, 6.0))
+    if function is F.hardtanh:
+        low = argument(args, kwargs, 1, "min_val")
+        high = argument(args, kwargs, 2, "max_val")
+        return Call("clamp", bounds=(-1.0 if low is None else low, 1.0 if high is None else high))
+    return OTHER

@@ -1,0 +1,179 @@
+"""What follows each layer: a BatchNorm, a sum, an activation that clamps."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
+
+from workbench.reconstruct.calls import IN_PLACE, Call, Parts
+
+Target = tuple[str, str]
+"""Where a layer's result is compared: kind of the call and its path or, of a sum, its number."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer that can be solved for.
+
+    Attributes:
+        path: Of the layer.
+        norm: Path of the BatchNorm that alone takes its output; empty if there is none.
+        target: The call whose output the layer is to reproduce: its own, that of the BatchNorm,
+            or the sum that alone takes it.
+        bounds: What the activation behind the target lets through; None if it is no clamp.
+        is_linear: Channels come last, as in ``nn.Linear``; else second, as in convolutions.
+        max_activation: Numbers in the largest tensor of one image around it.
+    """
+
+    path: str
+    norm: str
+    target: Target
+    bounds: tuple[float, float] | None
+    is_linear: bool
+
+    @property
+    def ends_in_sum(self) -> bool:
+        """Whether it is solved together with what its output is added to."""
+        return self.target[0] == "add"
+
+
+@dataclass(eq=False)
+class _Node:
+    """A tensor: the call it came from, and the calls that take it."""
+
+    call: Call
+    name: str
+    inputs: list["_Node"]
+    users: list["_Node"] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The layers of a network in the order of their calls.
+
+    Attributes:
+        layers: Path to layer, for those that can be solved for.
+        notes: Why some cannot.
+        widest: Numbers per image in its largest tensor.
+    """
+
+    layers: dict[str, Layer]
+    notes: tuple[str, ...]
+    widest: int
+
+
+def trace(network: nn.Module, images: Tensor) -> Graph:
+    """Follow a few images through a network.
+
+    Args:
+        network: In eval mode.
+        images: ``(samples, channels, height, width)``; one or two suffice.
+    """
+    tracer = _Tracer(network)
+    with tracer, torch.no_grad():
+        network(images)
+    return Graph(tracer.layers(), tuple(tracer.notes()), -(-tracer.widest // len(images)))
+
+
+class _Tracer(TorchFunctionMode):
+    """Records which tensor goes where; keeps all of them alive, so that ids stay unique."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.widest = 0
+        self._parts = Parts(network)
+        self._nodes: list[_Node] = []
+        self._node_of: dict[int, _Node] = {}
+        self._alive: list[Any] = []
+        self._num_sums = 0
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:  # fmt: skip
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        results = _tensors(result)
+        if not results:
+            return result
+        taken = _tensors((args, kwargs))
+        if func not in IN_PLACE and any(one is other for one in results for other in taken):
+            return result  # nothing happened, as with dropout in eval mode
+        call = self._parts.recognise(func, args, kwargs)
+        name = call.path
+        if call.kind == "add":
+            name, self._num_sums = str(self._num_sums), self._num_sums + 1
+        inputs = [self._node_of[id(tensor)] for tensor in taken if id(tensor) in self._node_of]
+        node = _Node(call, name, inputs)
+        for one in inputs:
+            one.users.append(node)
+        for tensor in results:
+            self._node_of[id(tensor)] = node
+            self.widest = max(self.widest, tensor.numel())
+        self._nodes.append(node)
+        self._alive.append((result, taken))
+        return result
+
+    def layers(self) -> dict[str, Layer]:
+        """The layers that are called exactly once."""
+        found: dict[str, Layer] = {}
+        for node in self._nodes:
+            if node.call.kind == "layer" and self._num_calls(node.name) == 1:
+                found[node.name] = self._layer(node)
+        return found
+
+    def notes(self) -> Iterable[str]:
+        """Why a layer is left as it is."""
+        for path, module in self._parts.modules.items():
+            if list(module.children()) or not any(p.dim() > 1 for p in module.parameters(False)):
+                continue
+            calls = self._num_calls(path)
+            if calls > 1:
+                yield f"{path} is used {calls} times in a pass, so it was left as it is."
+            elif not calls:
+                yield f"{path} ({type(module).__name__}) was left as it is."
+
+    def _num_calls(self, path: str) -> int:
+        return sum(node.call.kind == "layer" and node.name == path for node in self._nodes)
+
+    def _layer(self, node: _Node) -> Layer:
+        module = self._parts.layer(node.name)
+        is_linear, norm, tip = isinstance(module, nn.Linear), "", node
+        target: Target = ("layer", node.name)
+        after = _only_user(tip)
+        if after and after.call.kind == "norm" and self._parts.norm(after.name).affine:
+            norm, tip, target = after.name, after, ("norm", after.name)
+            after = _only_user(tip)
+        if after and after.call.kind == "add" and self._can_join(node, after):
+            tip, target = after, ("add", after.name)
+            after = _only_user(tip)
+        bounds = after.call.bounds if after and after.call.kind == "clamp" else None
+        return Layer(node.name, norm, target, bounds, is_linear)
+
+    def _can_join(self, node: _Node, total: _Node) -> bool:
+        """Whether the layer may wait for a sum: it has one group, and both parts lie alike."""
+        module = self._parts.layer(node.name)
+        if getattr(module, "groups", 1) != 1:
+            return False
+        others = [self._source(part) for part in total.inputs]
+        linear = {
+            isinstance(self._parts.layer(part.name), nn.Linear) for part in others if part
+        }  # fmt: skip
+        return len(linear) == 1
+
+    def _source(self, node: _Node) -> _Node | None:
+        """The layer a tensor comes from, straight or through a BatchNorm."""
+        if node.call.kind == "norm" and node.inputs:
+            node = node.inputs[0]
+        return node if node.call.kind == "layer" else None
+
+
+def _only_user(node: _Node) -> _Node | None:
+    return node.users[0] if len(node.users) == 1 else None
+
+
+def _tensors(values: Any) -> list[Tensor]:
+    return [value for value in tree_leaves(values) if isinstance(value, Tensor)]

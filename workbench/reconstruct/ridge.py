@@ -1,0 +1,285 @@
+"""Ridge regression of a layer's weights onto wanted outputs, with masks and clamps."""
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+Bounds = tuple[float, float] | None
+
+STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)
+"""Ridge strengths to try, relative to each input's own square."""
+CLAMP_STEPS = 10
+HELD_OUT = 8
+"""One row in so many judges the solution and takes no part in it."""
+ENOUGH_ROWS = 20
+"""With so many rows for each unknown the held-out ones are not missed in the solution."""
+CHUNK = 4_096
+MAX_NUMBERS = 2**24
+"""Numbers that the matrices of outputs with masks of their own may hold together."""
+CONJUGATE_STEPS = 40
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Inputs and wanted outputs of a layer at sampled places.
+
+    Shapes: g groups, r rows, k inputs of a group, o outputs of a group.
+
+    Attributes:
+        inputs: ``(g, r, k)``.
+        wanted: ``(g, r, o)``.
+        offset: ``(g, r, o)``, what is added to the layer's output; None for nothing.
+        weight: ``(g, o, k)`` as pruning left it.
+        bias: ``(g, o)`` as pruning left it.
+        mask: ``(g, o, k)``, True = kept; None keeps all.
+        free_bias: Whether the layer can take a new bias.
+        bounds: What the activation behind it lets through; None for everything.
+    """
+
+    inputs: Tensor
+    wanted: Tensor
+    offset: Tensor | None
+    weight: Tensor
+    bias: Tensor
+    mask: Tensor | None
+    free_bias: bool
+    bounds: Bounds
+
+    @property
+    def num_rows(self) -> int:
+        """Rows in all."""
+        return self.inputs.shape[1]
+
+    def cut(self, start: int, end: int) -> "Problem":
+        """The same with some of the rows."""
+        offset = None if self.offset is None else self.offset[:, start:end]
+        inputs, wanted = self.inputs[:, start:end], self.wanted[:, start:end]
+        return replace(self, inputs=inputs, wanted=wanted, offset=offset)
+
+    def outputs(self, weight: Tensor, bias: Tensor) -> Tensor:
+        """What weights give: ``(g, r, o)``, with the offset, before the clamp."""
+        found = self.inputs @ weight.transpose(1, 2) + bias[:, None]
+        return found if self.offset is None else found.add_(self.offset)
+
+    def error(self, weight: Tensor, bias: Tensor) -> float:
+        """Squared distance to the wanted outputs as a share of their variance, clamped."""
+        return self.error_of(self.outputs(weight, bias))
+
+    def error_of(self, outputs: Tensor) -> float:
+        """The same of outputs, ``(g, r, o)``."""
+        wanted = clamped(self.wanted, self.bounds)
+        spread = (wanted - wanted.mean(1, keepdim=True)).square().sum()
+        wrong = (clamped(outputs, self.bounds) - wanted).square().sum()
+        return float(wrong / spread.clamp(min=1e-12))
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """New weights of a layer.
+
+    Attributes:
+        weight: ``(groups, outputs, inputs)``.
+        bias: ``(groups, outputs)``.
+        error: On held-out rows, as ``Problem.error`` counts.
+        clamps: Whether the activation was taken into account.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    error: float
+    clamps: bool
+
+
+def clamped(values: Tensor, bounds: Bounds) -> Tensor:
+    """What an activation lets through."""
+    return values if bounds is None else values.clamp(*bounds)
+
+
+def hold_out(problem: Problem) -> tuple[Problem, Problem]:
+    """Rows to solve with and rows to judge with; the latter come from other images."""
+    last = problem.num_rows - max(1, problem.num_rows // HELD_OUT)
+    return problem.cut(0, last), problem.cut(last, problem.num_rows)
+
+
+def solve(problem: Problem) -> Solution:
+    """The weights and bias that reproduce the wanted outputs best.
+
+    Ridge regression towards the present weights. Its strength is the one with the least error on
+    held-out rows. With masks every output is solved on its own support: by Cholesky factors of
+    its own or, where supports are so large that this costs more, by conjugate gradients within
+    the masks. With a clamp behind the layer, outputs that fall on the wanted side of it are as
+    good as exact: their wanted values move there and the system is solved again, several times.
+
+    References:
+        He et al. 2017, "Channel Pruning for Accelerating Very Deep Neural Networks", section 3.1;
+        Zhang et al. 2015, "Accelerating Very Deep Convolutional Networks", section 3.2 (inputs of
+        the smaller network, the activation); Frantar and Alistarh 2022, "Optimal Brain
+        Compression", section 4 (a support for every output).
+    """
+    fitting, judging = hold_out(problem)
+    best, strength = None, STRENGTHS[0]
+    system = _System(fitting)
+    for candidate in STRENGTHS:
+        weight, bias = system.solve(candidate, system.wanted)
+        error = judging.error(weight, bias)
+        if best is None or error < best.error:
+            best, strength = Solution(weight, bias, error, False), candidate
+    assert best is not None
+    if problem.bounds is not None:
+        weight, bias = _solve_clamped(system, strength, best)
+        error = judging.error(weight, bias)
+        if error < best.error:
+            best = Solution(weight, bias, error, True)
+    if fitting.num_rows < ENOUGH_ROWS * problem.inputs.shape[2]:
+        best = _with_all_rows(problem, strength, best)
+    return best
+
+
+def _with_all_rows(problem: Problem, strength: float, found: Solution) -> Solution:
+    """The same again, with the rows that judged it."""
+    system = _System(problem)
+    weight, bias = system.solve(strength, system.wanted)
+    if found.clamps:
+        weight, bias = _solve_clamped(system, strength, replace(found, weight=weight, bias=bias))
+    return replace(found, weight=weight, bias=bias)
+
+
+def _solve_clamped(
+    system: "_System", strength: float, start: Solution
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Let wanted outputs beyond a bound be anything beyond it; converges, the loss is convex."""
+    problem, weight, bias = system.problem, start.weight, start.bias
+    assert problem.bounds is not None
+    low, high = problem.bounds
+    for _ in range(CLAMP_STEPS):
+        outputs = problem.outputs(weight, bias)
+        wanted = torch.where(problem.wanted <= low, outputs.clamp(max=low), problem.wanted)
+        if not math.isinf(high):
+            wanted = torch.where(problem.wanted >= high, outputs.clamp(min=high), wanted)
+        weight, bias = system.solve(strength, wanted, weight)
+    return weight, bias
+
+
+class _System:
+    """The normal equations of a problem, factored once for each strength."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self.wanted = problem.wanted
+        self.mean = problem.inputs.mean(1, keepdim=True)
+        if not problem.free_bias:
+            self.mean = torch.zeros_like(self.mean)
+        self.inputs = problem.inputs - self.mean
+        self.gram = _sum_products(self.inputs, self.inputs)
+        self._factors: dict[float, Tensor] = {}
+        self._support: Tensor | None = None
+        if problem.mask is not None:
+            self._support = _support(problem.mask)
+        self._present = self.inputs @ problem.weight.transpose(1, 2)
+
+    def solve(
+        self, strength: float, wanted: Tensor, start: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        """Weight and bias for wanted outputs ``(g, r, o)``, the offset included."""
+        problem = self.problem
+        missing = wanted - self._present
+        if problem.offset is not None:
+            missing -= problem.offset
+        bias = problem.bias
+        mean = missing.mean(1, keepdim=True)
+        if not problem.free_bias:
+            mean = bias[:, None]
+        product = _sum_products(missing.sub_(mean), self.inputs)
+        change = self._change(strength, product, start)
+        weight = problem.weight + change.float()
+        if problem.free_bias:
+            bias = (mean - self.mean @ weight.transpose(1, 2))[:, 0]
+        return weight, bias
+
+    def _change(self, strength: float, product: Tensor, start: Tensor | None) -> Tensor:
+        """What to add to the present weights: ``(g, o, k)`` in double precision."""
+        mask = self.problem.mask
+        if mask is None:
+            if strength not in self._factors:
+                self._factors[strength] = torch.linalg.cholesky(self._damped(strength))
+            return torch.cholesky_solve(product.mT, self._factors[strength]).mT
+        assert self._support is not None
+        if self._by_row_is_cheaper():
+            return self._by_row(strength, product, mask, self._support)
+        before = None if start is None else start - self.problem.weight
+        return _conjugate_gradients(self._damped(strength), product, mask, before)
+
+    def _damped(self, strength: float) -> Tensor:
+        diagonal = self.gram.diagonal(dim1=1, dim2=2)
+        level = diagonal.mean(1, keepdim=True)
+        return self.gram + torch.diag_embed(strength * diagonal + 1e-9 * level + 1e-12)
+
+    def _by_row_is_cheaper(self) -> bool:
+        assert self._support is not None
+        groups, outputs, most = self._support.shape
+        if groups * outputs * most**2 > MAX_NUMBERS:
+            return False
+        by_row = groups * outputs * most**3 / 3
+        return by_row <= 4 * CONJUGATE_STEPS * groups * outputs * self.gram.shape[1] ** 2
+
+    def _by_row(self, strength: float, product: Tensor, mask: Tensor, support: Tensor) -> Tensor:
+        """Every output on its own support; supports of unequal size are padded."""
+        valid = mask.gather(-1, support)
+        if strength not in self._factors:
+            group = torch.arange(len(mask), device=mask.device)[:, None, None, None]
+            matrix = self._damped(strength)[group, support[..., :, None], support[..., None, :]]
+            matrix *= valid[..., :, None] & valid[..., None, :]
+            matrix += torch.diag_embed((~valid).double())
+            self._factors = {strength: torch.linalg.cholesky(matrix)}
+        right = product.gather(-1, support) * valid
+        found = torch.cholesky_solve(right[..., None], self._factors[strength])[..., 0]
+        return torch.zeros_like(product).scatter(-1, support, found * valid) * mask
+
+
+def _support(mask: Tensor) -> Tensor:
+    """Places of the kept inputs of every output, first in each row: ``(g, o, most)``."""
+    most = max(1, int(mask.sum(-1).max()))
+    return mask.to(torch.int8).argsort(dim=-1, descending=True, stable=True)[..., :most]
+
+
+def _sum_products(left: Tensor, right: Tensor) -> Tensor:
+    """``left^T right`` over the rows, added up in double precision."""
+    total = torch.zeros(
+        left.shape[0], left.shape[2], right.shape[2], dtype=torch.double, device=left.device
+    )
+    for one, other in zip(left.split(CHUNK, 1), right.split(CHUNK, 1), strict=True):
+        total += one.mT @ other
+    return total
+
+
+def _conjugate_gradients(
+    matrix: Tensor, product: Tensor, mask: Tensor, start: Tensor | None
+) -> Tensor:  # fmt: skip
+    """Solve ``x matrix = product`` for every output within its mask, all of them at once.
+
+    Args:
+        matrix: ``(g, k, k)``, positive definite.
+        product: ``(g, o, k)``.
+        mask: ``(g, o, k)``.
+        start: A first guess ``(g, o, k)`` within the masks.
+    """
+    inverse = matrix.diagonal(dim1=1, dim2=2)[:, None].reciprocal()
+    x = torch.zeros_like(product) if start is None else start.double() * mask
+    residual = (product - x @ matrix) * mask
+    scaled = residual * inverse
+    direction = scaled
+    norm = (residual * scaled).sum(-1, keepdim=True)
+    goal = 1e-8 * (product * mask * product * inverse).sum(-1, keepdim=True)
+    for _ in range(CONJUGATE_STEPS):
+        if bool((norm <= goal).all()):
+            break
+        ahead = (direction @ matrix) * mask
+        step = norm / (direction * ahead).sum(-1, keepdim=True).clamp(min=1e-300)
+        x = x + step * direction
+        residual = residual - step * ahead
+        scaled = residual * inverse
+        last, norm = norm, (residual * scaled).sum(-1, keepdim=True)
+        direction = scaled + norm / last.clamp(min=1e-300) * direction
+    return x
