@@ -10,15 +10,17 @@ import pandas as pd
 import streamlit as st
 
 from workbench.pareto import pareto_front
-from workbench.ui import bench, plan_panels, run_shelf, session
-from workbench.ui.charts import Mark, show_chart, tradeoff_figure
+from workbench.ui import bench, plan_panels, run_shelf, session, width_panels
+from workbench.ui.charts import Mark, Step, show_chart, tradeoff_figure
 from workbench.ui.charts.tradeoff import MARKS_TRACE
 from workbench.ui.errors import callback, plain
+from workbench.ui.granularity_choice import level_title
 from workbench.ui.i18n import _, ngettext
 from workbench.ui.job_panel import is_active, show_job, start_job
 from workbench.ui.job_scope import job_of_bench
 from workbench.ui.links import link_to
 from workbench.ui.run_shelf import ShelvedRun
+from workbench.ui.run_table import show_table, size_titles
 from workbench.ui.theme import compact, in_bytes, interval, percent
 from workbench.ui.words import explain
 
@@ -36,34 +38,45 @@ _SIZES: dict[str, Callable[[Measurement], float | None]] = {
 }
 
 
-def _size_titles() -> dict[str, str]:
-    return {
-        "nonzero": _("Non-zero parameters"),
-        "macs": _("MACs, theoretical"),
-        "bytes": _("Stored size, bytes"),
-        "latency": _("Latency, ms"),
-    }
-
-
 def show_comparison() -> None:
-    """Every run of the model on the bench, or how to make the first."""
+    """Every run of the model on the bench, or the dense model and how to make the first run."""
     found = run_shelf.runs()
     _tell_others(len(run_shelf.everything()) - len(found))
     if not found:
-        st.info(_("There is no run of this model yet."), icon=":material/info:")
+        st.info(
+            _("There is no run of this model yet; the chart shows the dense model."),
+            icon=":material/info:",
+        )
         link_to("finetune", _("Prune the model"), "content_cut")
-        _tell_plan_taken()
-        return
-    titles = _size_titles()
-    size = st.segmented_control(
-        _("Size as"), list(titles), format_func=titles.__getitem__, default="nonzero",
-        required=True, key="tradeoff_size", persist_state="session",
-    )  # fmt: skip
-    _draw(found, size, titles[size])
-    _offer_baseline(found)
-    _show_chosen()
+    size, with_path = _choose_axes(found)
+    if found:
+        _draw(found, size, size_titles()[size], with_path)
+        _offer_baseline(found)
+        _show_chosen(found)
+    else:
+        _draw_dense(size, size_titles()[size])
     _tell_plan_taken()
-    _show_table(found)
+    if found:
+        show_table(found)
+
+
+def _choose_axes(found: Sequence[ShelvedRun]) -> tuple[str, bool]:
+    """What counts as size, and whether every stage is drawn or only the last."""
+    titles = size_titles()
+    with st.container(
+        horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
+    ):
+        size = st.segmented_control(
+            _("Size as"), list(titles), format_func=titles.__getitem__, default="nonzero",
+            required=True, key="tradeoff_size", persist_state="session",
+        )  # fmt: skip
+        with_path = st.toggle(
+            _("Show every stage"), value=True, key="tradeoff_path", persist_state="session",
+            disabled=not found,
+            help=_("The way from dense over pruned and repaired to fine-tuned; off shows only "
+                   "where each run ended, closer."),
+        )  # fmt: skip
+    return size, with_path
 
 
 def _tell_others(count: int) -> None:
@@ -77,14 +90,15 @@ def _tell_others(count: int) -> None:
         )
 
 
-def _draw(found: Sequence[ShelvedRun], size: str, title: str) -> None:
+def _draw(found: Sequence[ShelvedRun], size: str, title: str, with_path: bool) -> None:
     """The trade-off chart; a click chooses a run."""
     current, measure = run_shelf.chosen(), _SIZES[size]
     drawn = [one for one in found if measure(one.run.final.measurement) is not None]
     if not drawn:
         st.info(_("This was measured for none of the runs."), icon=":material/info:")
         return
-    marks = [_mark(one, measure, one.number == (current and current.number)) for one in drawn]
+    chosen = current.number if current else None
+    marks = [_mark(one, measure, one.number == chosen, with_path) for one in drawn]
     front = pareto_front([(mark.size, mark.accuracy) for mark in marks])
     dense = next((s for one in reversed(drawn) if (s := one.run.stage("dense"))), None)
     best = max(marks, key=lambda mark: mark.accuracy)
@@ -98,7 +112,7 @@ def _draw(found: Sequence[ShelvedRun], size: str, title: str) -> None:
             marks, dense=_dense_mark(dense, measure) if dense else None, front=front,
             size_title=title,
         ),
-        key=f"tradeoff_{size}",
+        key=f"tradeoff_{size}_{with_path}",
         alt=_("Chart of test accuracy against size, one mark per run. ") + takeaway,
         takeaway=takeaway + " " + _("Bars are 95 % intervals; click a run to choose it."),
         on_click=lambda index: run_shelf.choose(drawn[index].number),
@@ -106,21 +120,56 @@ def _draw(found: Sequence[ShelvedRun], size: str, title: str) -> None:
     )  # fmt: skip
 
 
-def _mark(one: ShelvedRun, measure: Callable[[Measurement], float | None], current: bool) -> Mark:
+def _mark(
+    one: ShelvedRun, measure: Callable[[Measurement], float | None], current: bool, with_path: bool
+) -> Mark:
     """A run at its last stage; its size is there."""
     final = one.run.final.measurement
-    stages = [s.measurement for s in one.run.stages if s.name != "dense"][:-1]
-    path = tuple((size, m.accuracy) for m in stages if (size := measure(m)) is not None)
+    before = one.run.stages[:-1] if with_path else ()
+    path = tuple(
+        Step(s.name, run_shelf.stage_title(s.name), size, s.measurement.accuracy)
+        for s in before
+        if (size := measure(s.measurement)) is not None
+    )
     return Mark(
         one.name, measure(final) or 0, final.accuracy, final.ci_low, final.ci_high,
-        path=path, random=one.run.plan.criterion == "random", current=current,
+        stage=one.run.final.name, path=path, random=one.run.plan.criterion == "random",
+        structured=one.structured, current=current,
     )  # fmt: skip
 
 
 def _dense_mark(stage: Stage, measure: Callable[[Measurement], float | None]) -> Mark | None:
     m = stage.measurement
     size = measure(m)
-    return None if size is None else Mark(_("Dense"), size, m.accuracy, m.ci_low, m.ci_high)
+    if size is None:
+        return None
+    return Mark(_("Dense"), size, m.accuracy, m.ci_low, m.ci_high, stage="dense")
+
+
+def _draw_dense(size: str, title: str) -> None:
+    """The dense model alone, from what is known of it without a run."""
+    measured, whole = session.measured_accuracy(), session.inspection()
+    if measured is None:
+        st.caption(_("Its accuracy is not measured yet; the model page does that."))
+        return
+    zeros = sum(layer.num_zeros for layer in whole.layers)
+    sizes = {
+        "nonzero": whole.num_params - zeros, "macs": whole.macs, "bytes": 4 * whole.num_params,
+    }  # fmt: skip
+    if size not in sizes:
+        st.caption(_("The latency is measured with the first run."))
+        return
+    dense = Mark(
+        _("Dense"), sizes[size], measured.accuracy, measured.ci_low, measured.ci_high,
+        stage="dense",
+    )  # fmt: skip
+    takeaway = _("The dense model has {accuracy} on test images; runs appear to its left.").format(
+        accuracy=percent(measured.accuracy, 2)
+    )
+    show_chart(
+        tradeoff_figure([], dense=dense, front=(), size_title=title), key=f"tradeoff_dense_{size}",
+        alt=_("Chart of test accuracy against size. ") + takeaway, takeaway=takeaway,
+    )  # fmt: skip
 
 
 def _offer_baseline(found: Sequence[ShelvedRun]) -> None:
@@ -137,7 +186,7 @@ def _offer_baseline(found: Sequence[ShelvedRun]) -> None:
                 _("Add a random baseline for {run}").format(run=current.name),
                 icon=":material/casino:", disabled=is_active(_BASELINE_JOB),
                 on_click=callback(partial(_start_baseline, current)),
-                help=_("Prunes as many weights of every layer at random, does the rest alike."),
+                help=_("Prunes as much of every layer or group at random, does the rest alike."),
             )  # fmt: skip
     job = job_of_bench(_BASELINE_JOB)
     if job is not None and (job.active or job.title == _baseline_title()):
@@ -167,7 +216,7 @@ def _start_baseline(current: ShelvedRun) -> None:
     )  # fmt: skip
 
 
-def _show_chosen() -> None:
+def _show_chosen(found: Sequence[ShelvedRun]) -> None:
     """Plan and numbers of the chosen run, and what can be done with it."""
     current = run_shelf.chosen()
     if current is None:
@@ -199,33 +248,54 @@ def _show_chosen() -> None:
                 _("Delete it"), type="primary", on_click=callback(partial(_delete, current)),
                 key=f"delete_{current.number}",
             )  # fmt: skip
-        rows = {k: percent(v, 2) for k, v in current.run.plan.sparsities.items() if v}
-        with st.expander(_("Plan and stages"), icon=":material/list:"):
+        st.caption(_path_sentence(current))
+        with st.expander(_("Widths, plan and stages"), icon=":material/list:"):
+            width_panels.show_widths(current, found)
             plan_side, stage_side = st.columns(2)
-            plan_side.dataframe(
-                pd.DataFrame({"layer": list(rows), "sparsity": list(rows.values())}),
-                hide_index=True, height=260, alt=_("The plan of this run, layer by layer."),
-                column_config={"layer": _("Layer"), "sparsity": _("Sparsity")},
-            )  # fmt: skip
-            stage_side.dataframe(
-                pd.DataFrame(
-                    {
-                        "stage": [run_shelf.stage_title(s.name) for s in current.run.stages],
-                        "accuracy": [
-                            percent(s.measurement.accuracy, 2) for s in current.run.stages
-                        ],
-                        "interval": [
-                            interval(
-                                s.measurement.ci_low, s.measurement.ci_high, s.measurement.samples
-                            )
-                            for s in current.run.stages
-                        ],
-                    }
-                ),
-                hide_index=True, alt=_("Test accuracy of every stage of this run."),
-                column_config={"stage": _("Stage"), "accuracy": _("Test accuracy"),
-                               "interval": _("95 % interval")},
-            )  # fmt: skip
+            with plan_side:
+                _show_plan(current)
+            with stage_side:
+                _show_stages(current)
+
+
+def _path_sentence(current: ShelvedRun) -> str:
+    """The accuracy of every stage in a row."""
+    return " → ".join(
+        f"{run_shelf.stage_title(stage.name)} {percent(stage.measurement.accuracy, 2)}"
+        for stage in current.run.stages
+    )
+
+
+def _show_plan(current: ShelvedRun) -> None:
+    plan = current.run.plan
+    rows = {name: percent(value, 2) for name, value in plan.sparsities.items() if value}
+    level = level_title(plan.granularity)
+    st.dataframe(
+        pd.DataFrame({"group": list(rows), "sparsity": list(rows.values())}),
+        hide_index=True, height=min(36 * (len(rows) + 1) + 3, 260),
+        alt=_("The plan of this run, one row a layer or group."),
+        column_config={
+            "group": _("Group") if current.structured else _("Layer"),
+            "sparsity": st.column_config.TextColumn(level, help=explain(level.lower())),
+        },
+    )  # fmt: skip
+
+
+def _show_stages(current: ShelvedRun) -> None:
+    stages = current.run.stages
+    measured = [stage.measurement for stage in stages]
+    st.dataframe(
+        pd.DataFrame(
+            {
+                "stage": [run_shelf.stage_title(stage.name) for stage in stages],
+                "accuracy": [percent(m.accuracy, 2) for m in measured],
+                "interval": [interval(m.ci_low, m.ci_high, m.samples) for m in measured],
+            }
+        ),
+        hide_index=True, alt=_("Test accuracy of every stage of this run."),
+        column_config={"stage": _("Stage"), "accuracy": _("Test accuracy"),
+                       "interval": _("95 % interval")},
+    )  # fmt: skip
 
 
 def _tell_plan_taken() -> None:
@@ -240,10 +310,16 @@ def _tell_plan_taken() -> None:
 
 def _describe(current: ShelvedRun) -> str:
     m = current.run.final.measurement
-    return _("{stage}, {accuracy} ({interval}), {nonzero} of {params} parameters, {bytes}").format(
+    words = (
+        _("{stage}, {accuracy} ({interval}), {nonzero} of {params} parameters left, {bytes}, "
+          "channels really gone")
+        if current.structured
+        else _("{stage}, {accuracy} ({interval}), {nonzero} of {params} parameters, {bytes}")
+    )  # fmt: skip
+    return words.format(
         stage=run_shelf.stage_title(current.run.final.name), accuracy=percent(m.accuracy, 2),
         interval=interval(m.ci_low, m.ci_high, m.samples), nonzero=compact(m.num_nonzero),
-        params=compact(m.num_params), bytes=in_bytes(m.bytes),
+        params=compact(current.dense_params), bytes=in_bytes(m.bytes),
     )  # fmt: skip
 
 
@@ -262,74 +338,3 @@ def _delete(current: ShelvedRun) -> None:
     bench.store().delete_run(session.workspace_id(), current.number)
     delete_export(bench.store(), session.workspace_id(), current.number)
     run_shelf.choose(None)
-
-
-def _show_table(found: Sequence[ShelvedRun]) -> None:
-    """All runs as numbers, and the same as a file."""
-    frame = run_frame(found)
-    shown = frame.assign(
-        plan=frame["allocation"] + ", " + frame["criterion"], accuracy=100 * frame["accuracy"]
-    )
-    column = st.column_config
-    titles = _size_titles()
-    st.dataframe(
-        shown, hide_index=True, alt=_("Table of {n} runs.").format(n=len(frame)),
-        column_order=[
-            "run", "stage", "plan", "repair", "accuracy", "num_nonzero", "macs", "bytes",
-            "latency_ms",
-        ],
-        column_config={
-            "run": column.TextColumn(_("Run"), pinned=True, width=140),
-            "stage": column.TextColumn(_("Stage"), width=95),
-            "plan": column.TextColumn(
-                _("Plan"), help=_("Allocation and criterion of the plan."), width=110
-            ),
-            "repair": column.TextColumn(_("Repair"), help=explain("repair"), width=70),
-            "accuracy": column.NumberColumn(
-                _("Accuracy"), format="%.2f %%", help=explain("test split"), width=85
-            ),
-            "num_nonzero": column.NumberColumn(
-                _("Non-zero"), format="localized", help=titles["nonzero"], width=90
-            ),
-            "macs": column.NumberColumn(
-                _("MACs"), format="localized", help=titles["macs"], width=95
-            ),
-            "bytes": column.NumberColumn(
-                _("Bytes"), format="localized", help=titles["bytes"], width=85
-            ),
-            "latency_ms": column.NumberColumn(
-                _("Latency, ms"), format="%.3g", help=explain("latency"), width=95
-            ),
-        },
-    )  # fmt: skip
-    st.download_button(
-        _("Download as CSV"), frame.to_csv(index=False), file_name="runs.csv", mime="text/csv",
-        icon=":material/download:", on_click="ignore",
-    )  # fmt: skip
-
-
-def run_frame(found: Sequence[ShelvedRun]) -> pd.DataFrame:
-    """One row per run with its final numbers, plain units."""
-    return pd.DataFrame(
-        [
-            {
-                "number": one.number,
-                "run": one.name,
-                "stage": run_shelf.stage_title(one.run.final.name),
-                "criterion": one.run.plan.criterion,
-                "allocation": one.run.plan.allocation,
-                "repair": one.run.repair,
-                "accuracy": m.accuracy,
-                "ci_low": m.ci_low,
-                "ci_high": m.ci_high,
-                "samples": m.samples,
-                "loss": m.loss,
-                "num_nonzero": m.num_nonzero,
-                "macs": m.macs,
-                "bytes": m.bytes,
-                "latency_ms": m.latency_ms,
-            }
-            for one in found
-            for m in (one.run.final.measurement,)
-        ]
-    )

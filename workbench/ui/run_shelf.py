@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from workbench.granularity import parse_granularity
 from workbench.ui import bench, session
 from workbench.ui.i18n import _
 from workbench.ui.theme import percent
@@ -39,6 +40,17 @@ class ShelvedRun:
     def name(self) -> str:
         """What a page shows."""
         return self.stored.name
+
+    @property
+    def structured(self) -> bool:
+        """Whether its channels are gone; else weights are set to zero."""
+        return parse_granularity(self.run.plan.granularity).structured
+
+    @property
+    def dense_params(self) -> int:
+        """Parameters of the model that it began with."""
+        dense = self.run.stage("dense")
+        return (dense or self.run.final).measurement.num_params
 
     @property
     def title(self) -> str:

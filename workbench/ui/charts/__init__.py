@@ -3,12 +3,15 @@
 from workbench.ui.charts.groups import groups_figure, unit_scores_figure
 from workbench.ui.charts.sensitivity import curves_figure, damage_figure, multiples_figure
 from workbench.ui.charts.show import show_chart
-from workbench.ui.charts.tradeoff import Mark, tradeoff_figure
+from workbench.ui.charts.tradeoff import Mark, Step, tradeoff_figure
 from workbench.ui.charts.training import accuracy_figure, loss_figure
 from workbench.ui.charts.weights import histogram_figure, weights_figure
+from workbench.ui.charts.widths import Widths, widths_figure
 
 __all__ = [
     "Mark",
+    "Step",
+    "Widths",
     "accuracy_figure",
     "curves_figure",
     "damage_figure",
@@ -20,4 +23,5 @@ __all__ = [
     "tradeoff_figure",
     "unit_scores_figure",
     "weights_figure",
+    "widths_figure",
 ]

@@ -68,7 +68,7 @@ def place_labels(
 
 def _label_box(x: float, y: float, width: float, across: int, down: int) -> Box:
     """The rectangle of a label on one side of its mark."""
-    near = GAP if not (across and down) else 0.7 * GAP
+    near = GAP if not (across and down) else 0.95 * GAP
     centre_x = x + across * (near + width / 2)
     centre_y = y + down * (near + LINE / 2)
     return Box(centre_x - width / 2, centre_y - LINE / 2, centre_x + width / 2, centre_y + LINE / 2)

@@ -1,4 +1,4 @@
-"""Accuracy against size: every run, the dense model, a random baseline and the Pareto front."""
+"""Accuracy against size: every run with its way there, the dense model and the Pareto front."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,9 +13,31 @@ from workbench.ui.theme import DENSE, GOOD, HIGHLIGHT, KEPT, RANDOM, lay_out, tr
 
 MARKS_TRACE = 0
 """Index of the trace that holds the runs, in their order."""
+SHAPES = {
+    "dense": "square", "pruned": "triangle-down", "repaired": "diamond", "finetuned": "circle",
+}  # fmt: skip
+"""Every stage has a shape; it is filled where channels are gone and hollow where weights are 0."""
+_RANDOM_SHAPE = "x"
 _NARROW = 780  # pixels of the plot in a window of 1280; a wider one has more room for labels
 _MARGINS = 96
 _RADIUS = 8.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """A measured stage on the way to a mark.
+
+    Attributes:
+        stage: ``dense``, ``pruned``, ``repaired`` or ``finetuned``.
+        title: What a page calls it.
+        size: On the horizontal axis.
+        accuracy: Test accuracy as a fraction.
+    """
+
+    stage: str
+    title: str
+    size: float
+    accuracy: float
 
 
 @dataclass(frozen=True)
@@ -28,8 +50,10 @@ class Mark:
         accuracy: Test accuracy as a fraction.
         ci_low: Lower end of its 95 % interval.
         ci_high: Upper end.
-        path: Sizes and accuracies of the stages before it, oldest first.
-        random: Whether the weights were pruned at random.
+        stage: Its last stage, which gives it its shape.
+        path: The stages before it, the dense model first; empty draws the mark alone.
+        random: Whether what goes was chosen at random.
+        structured: Whether channels are really gone; else weights are zero.
         current: Whether it is the chosen run.
     """
 
@@ -38,8 +62,10 @@ class Mark:
     accuracy: float
     ci_low: float
     ci_high: float
-    path: tuple[tuple[float, float], ...] = ()
+    stage: str = "pruned"
+    path: tuple[Step, ...] = ()
     random: bool = False
+    structured: bool = False
     current: bool = False
 
 
@@ -54,35 +80,20 @@ def tradeoff_figure(
     """Test accuracy against one measure of size; smaller and more accurate is up and left.
 
     Args:
-        marks: One per run, at its last stage; a dotted path leads there from the stages before.
+        marks: One per run, at its last stage; a thin line leads there from the dense model.
         dense: The dense model.
         front: Indices of the marks that no other mark beats in both, by rising size.
         size_title: Title of the horizontal axis, with its unit.
         height: In pixels.
     """
     everyone = [*marks, *([dense] if dense else [])]
-    right, (low, high) = 1.06 * max(mark.size for mark in everyone), _range(everyone)
+    sizes = [mark.size for mark in everyone] + [s.size for mark in marks for s in mark.path]
+    right, (low, high) = 1.06 * max(sizes), _range(everyone)
     places = _label_places(everyone, front, (right, low, high), height)
-    hover = f"<br>{_('Test accuracy')}: %{{y:.2%}}<br>{size_title}: %{{x:,.4~s}}<extra></extra>"
     figure = go.Figure()
-    figure.add_scatter(
-        x=[mark.size for mark in marks], y=[mark.accuracy for mark in marks],
-        mode="markers+text", showlegend=False,
-        text=[mark.label if places[i] else "" for i, mark in enumerate(marks)],
-        textposition=[places[i] or "top center" for i in range(len(marks))],
-        hovertext=[mark.label for mark in marks],
-        marker={
-            "opacity": 1,
-            "size": [17 if mark.current else 12 for mark in marks],
-            "symbol": ["star" if m.current else "x" if m.random else "circle" for m in marks],
-            "color": [_colour(mark) for mark in marks],
-        },
-        error_y=_errors(marks), cliponaxis=False, zorder=1,
-        hovertemplate=f"<b>%{{hovertext}}</b>{hover}",
-        selected={"marker": {"opacity": 1}}, unselected={"marker": {"opacity": 1}},
-    )  # fmt: skip
+    _add_marks(figure, marks, places, size_title)
     for mark in marks:
-        _add_path(figure, mark)
+        _add_path(figure, mark, size_title)
     if len(front) > 1:
         figure.add_scatter(
             x=[marks[i].size for i in front], y=[marks[i].accuracy for i in front],
@@ -93,11 +104,11 @@ def tradeoff_figure(
         figure.add_scatter(
             x=[dense.size], y=[dense.accuracy], mode="markers+text", text=[dense.label],
             textposition=places[-1] or "top center", name=_("Dense model"),
-            marker={"size": 13, "symbol": "square", "color": DENSE, "opacity": 1},
+            marker={"size": 13, "symbol": SHAPES["dense"], "color": DENSE, "opacity": 1},
             error_y=_errors([dense]), cliponaxis=False, zorder=1,
-            hovertemplate=f"<b>%{{text}}</b>{hover}",
-            selected={"marker": {"opacity": 1}}, unselected={"marker": {"opacity": 1}},
+            hovertemplate=_hover("%{text}", size_title), **_UNFADED,
         )  # fmt: skip
+    _add_ring(figure, marks)
     _add_keys(figure, marks)
     lay_out(figure, height=height, x_title=size_title, y_title=_("Test accuracy"), legend=True)
     figure.update_xaxes(range=[0, right], tickformat="~s", showgrid=True, fixedrange=True)
@@ -107,9 +118,55 @@ def tradeoff_figure(
     return figure
 
 
+_UNFADED = {"selected": {"marker": {"opacity": 1}}, "unselected": {"marker": {"opacity": 1}}}
+
+
+def _add_marks(
+    figure: go.Figure, marks: Sequence[Mark], places: Sequence[str | None], size_title: str
+) -> None:
+    """The runs at their last stages."""
+    figure.add_scatter(
+        x=[mark.size for mark in marks], y=[mark.accuracy for mark in marks],
+        mode="markers+text", showlegend=False,
+        text=[_spaced(mark) if places[i] else "" for i, mark in enumerate(marks)],
+        textposition=[places[i] or "top center" for i in range(len(marks))],
+        hovertext=[mark.label for mark in marks],
+        marker={
+            "opacity": 1, "size": 12, "symbol": [_symbol(mark) for mark in marks],
+            "color": [_colour(mark) for mark in marks],
+            "line": {"width": 2, "color": [_colour(mark) for mark in marks]},
+        },
+        error_y=_errors(marks), cliponaxis=False, zorder=2,
+        hovertemplate=_hover("%{hovertext}", size_title), **_UNFADED,
+    )  # fmt: skip
+
+
+def _spaced(mark: Mark) -> str:
+    """The label of a mark, clear of the ring where it has one."""
+    space = "\N{NO-BREAK SPACE}" * 2
+    return f"{space}{mark.label}{space}" if mark.current else mark.label
+
+
+def _symbol(mark: Mark) -> str:
+    return _shape(_RANDOM_SHAPE if mark.random else SHAPES[mark.stage], mark.structured)
+
+
+def _shape(shape: str, filled: bool) -> str:
+    return shape if filled else f"{shape}-open"
+
+
+def _hover(name: str, size_title: str) -> str:
+    return (
+        f"<b>{name}</b><br>{_('Test accuracy')}: %{{y:.2%}}"
+        f"<br>{size_title}: %{{x:,.4~s}}<extra></extra>"
+    )
+
+
 def _range(marks: Sequence[Mark]) -> tuple[float, float]:
     """From below the lowest interval to above the highest, at least three points of accuracy."""
-    low, high = min(mark.ci_low for mark in marks), max(mark.ci_high for mark in marks)
+    steps = [step.accuracy for mark in marks for step in mark.path]
+    low = min([*(mark.ci_low for mark in marks), *steps])
+    high = max([*(mark.ci_high for mark in marks), *steps])
     pad = max(0.05 * (high - low), (0.03 - (high - low)) / 2, 0.004)
     return max(0.0, low - pad), min(1.01, high + pad)
 
@@ -137,13 +194,16 @@ def _label_places(
         taken.append(Box(x - _RADIUS, y - _RADIUS, x + _RADIUS, y + _RADIUS))
         top, bottom = place(mark.size, mark.ci_high)[1], place(mark.size, mark.ci_low)[1]
         taken.append(Box(x - 2, top, x + 2, bottom))
+        for step in mark.path:
+            x, y = place(step.size, step.accuracy)
+            taken.append(Box(x - 5, y - 5, x + 5, y + 5))
     corners = [place(marks[i].size, marks[i].accuracy) for i in front]
     taken += [box for ends in pairwise(corners) for box in _along(*ends)]
     order = sorted(
         range(len(marks)),
         key=lambda i: (not marks[i].current, i < len(marks) - 1, i not in front, -i),
     )
-    anchors = [(*place(marks[i].size, marks[i].accuracy), marks[i].label) for i in order]
+    anchors = [(*place(marks[i].size, marks[i].accuracy), _spaced(marks[i])) for i in order]
     found = place_labels(anchors, taken, Box(0, 0, _NARROW, tall))
     return [found[order.index(i)] for i in range(len(marks))]
 
@@ -157,31 +217,59 @@ def _along(start: tuple[float, float], end: tuple[float, float]) -> list[Box]:
     return [Box(x - 2, y - 2, x + 2, y + 2) for x, y in centres]
 
 
-def _add_path(figure: go.Figure, mark: Mark) -> None:
-    """The stages that led to a mark."""
+def _add_path(figure: go.Figure, mark: Mark, size_title: str) -> None:
+    """The stages that led to a mark: a thin line from the dense model, a shape for each stage."""
     if not mark.path:
         return
-    steps = [*mark.path, (mark.size, mark.accuracy)]
+    steps = [(step.size, step.accuracy) for step in mark.path] + [(mark.size, mark.accuracy)]
     figure.add_scatter(
         x=[size for size, _accuracy in steps], y=[accuracy for _size, accuracy in steps],
-        mode="lines+markers", showlegend=False, hoverinfo="skip",
-        line={"color": translucent(_colour(mark), 0.45), "width": 1.5, "dash": "dot"},
-        marker={"size": 6, "symbol": "circle-open"},
+        mode="lines", showlegend=False, hoverinfo="skip",
+        line={"color": translucent(_colour(mark), 0.9 if mark.current else 0.4), "width": 1.2},
     )  # fmt: skip
+    between = [step for step in mark.path if step.stage != "dense"]
+    figure.add_scatter(
+        x=[step.size for step in between], y=[step.accuracy for step in between],
+        mode="markers", showlegend=False, **_UNFADED,
+        hovertext=[f"{mark.label} · {step.title}" for step in between],
+        hovertemplate=_hover("%{hovertext}", size_title),
+        marker={"size": 8, "opacity": 1, "color": _colour(mark),
+                "line": {"width": 1.2, "color": _colour(mark)},
+                "symbol": [_shape(SHAPES[step.stage], mark.structured) for step in between]},
+    )  # fmt: skip
+
+
+def _add_ring(figure: go.Figure, marks: Sequence[Mark]) -> None:
+    """A ring around the chosen run, so that its stage keeps its shape."""
+    for mark in marks:
+        if mark.current:
+            figure.add_scatter(
+                x=[mark.size], y=[mark.accuracy], mode="markers", name=_("Chosen run"),
+                hoverinfo="skip", cliponaxis=False,
+                marker={"size": 24, "symbol": "circle-open", "color": HIGHLIGHT,
+                        "line": {"width": 2.5}, "opacity": 1}, **_UNFADED,
+            )  # fmt: skip
 
 
 def _add_keys(figure: go.Figure, marks: Sequence[Mark]) -> None:
     """Legend entries for what the shapes mean."""
+    stages = {mark.stage for mark in marks if not mark.random}
+    stages |= {step.stage for mark in marks for step in mark.path}
+    structured = [mark.structured for mark in marks]
     keys = (
-        (_("Run"), KEPT, "circle", any(not m.random and not m.current for m in marks)),
-        (_("Pruned at random"), RANDOM, "x", any(m.random and not m.current for m in marks)),
-        (_("Chosen run"), HIGHLIGHT, "star", any(m.current for m in marks)),
+        (_("Pruned"), KEPT, SHAPES["pruned"], "pruned" in stages),
+        (_("Repaired"), KEPT, SHAPES["repaired"], "repaired" in stages),
+        (_("Fine-tuned"), KEPT, SHAPES["finetuned"], "finetuned" in stages),
+        (_("Pruned at random"), RANDOM, f"{_RANDOM_SHAPE}-open", any(m.random for m in marks)),
+        (_("Filled: channels are gone"), DENSE, "hexagon", any(structured)),
+        (_("Hollow: weights are zero"), DENSE, "hexagon-open", not all(structured)),
     )
     for name, colour, symbol, present in keys:
         if present:
             figure.add_scatter(
                 x=[None], y=[None], mode="markers", name=name,
-                marker={"size": 11, "symbol": symbol, "color": colour},
+                marker={"size": 11, "symbol": symbol, "color": colour,
+                        "line": {"width": 2, "color": colour}},
             )  # fmt: skip
 
 
