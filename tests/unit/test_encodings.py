@@ -217,6 +217,12 @@ def test_the_file_is_the_real_one_compressed_for_real():
     assert sizes.file_bytes == sizes.dense_file_bytes == len(content) == on_disk(content)
     assert sizes.by_name["gzip"].num_bytes == len(gzip.compress(content, 6))
     assert sizes.by_name["zstd"].num_bytes == len(zstandard.compress(content, 3))
+    assert sizes.zipped_bytes == min(
+        len(gzip.compress(content, 6)), len(zstandard.compress(content))
+    )
+    unpruned = safetensors.torch.save(dense, {"format": "pt"})
+    packed = [len(gzip.compress(unpruned, 6)), len(zstandard.compress(unpruned, 3))]
+    assert sizes.dense_zipped_bytes == min(packed)
     back = safetensors.torch.load(zstandard.decompress(zstandard.compress(content, 3)))
     assert all(torch.equal(back[name], tensor) for name, tensor in pruned.items())
 

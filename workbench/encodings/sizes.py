@@ -57,6 +57,7 @@ class EncodedSizes:
         removed: Fraction of the dense network's numbers that are no longer there at all.
         file_bytes: The weights file (safetensors) as written to disk.
         dense_file_bytes: That of the dense network.
+        dense_zipped_bytes: The dense network's file in the better of gzip and zstd.
     """
 
     granularity: str
@@ -65,6 +66,7 @@ class EncodedSizes:
     removed: float
     file_bytes: int
     dense_file_bytes: int
+    dense_zipped_bytes: int
 
     @cached_property
     def by_name(self) -> Mapping[str, EncodedSize]:
@@ -76,6 +78,11 @@ class EncodedSizes:
         """The dense network, 32 bits a number."""
         return self.sizes[0].num_bytes
 
+    @property
+    def zipped_bytes(self) -> int:
+        """The file in the better of gzip and zstd."""
+        return min(self.by_name[name].num_bytes for name in _PACKERS)
+
     def to_dict(self) -> dict[str, object]:
         """Plain values; the sizes by name."""
         sizes = {size.name: asdict(size) | {"bytes": size.num_bytes} for size in self.sizes}
@@ -84,7 +91,7 @@ class EncodedSizes:
         return {
             "granularity": self.granularity, "sparsity": self.sparsity, "removed": self.removed,
             "file_bytes": self.file_bytes, "dense_file_bytes": self.dense_file_bytes,
-            "encodings": sizes,
+            "dense_zipped_bytes": self.dense_zipped_bytes, "encodings": sizes,
         }  # fmt: skip
 
 
@@ -102,7 +109,8 @@ def measure_encodings(dense: Tensors, tensors: Tensors, granularity: Granularity
     """
     dense_bytes, own_bytes = _num_bytes(dense.values()), _num_bytes(tensors.values())
     thinner = own_bytes < dense_bytes
-    contents = {True: _file(dense), False: _file(tensors)}
+    content, dense_content = _file(tensors), _file(dense)
+    dense_packed = {name: len(pack(dense_content)) for name, pack in _PACKERS.items()}
     sizes = []
     for name, encoding in encodings_for(granularity).items():
         if name == "fp32":
@@ -110,7 +118,10 @@ def measure_encodings(dense: Tensors, tensors: Tensors, granularity: Granularity
         elif name == "removed":
             size = EncodedSize(name, own_bytes, 0.0, thinner)
         elif name in _PACKERS:
-            size = _packed(name, contents[False], contents[True])
+            # There is no closed form, but where the dense file shrinks every other does, too.
+            always = dense_packed[name] < len(dense_content)
+            packed = len(_PACKERS[name](content))
+            size = EncodedSize(name, packed, 0.0 if always else None)
         else:
             size = _encoded(encoding, tensors)
         sizes.append(size)
@@ -120,7 +131,7 @@ def measure_encodings(dense: Tensors, tensors: Tensors, granularity: Granularity
     return EncodedSizes(
         granularity.name, tuple(sizes), zeros / max(1, count),
         1 - _num_numbers(tensors.values()) / max(1, _num_numbers(dense.values())),
-        on_disk(contents[False]), on_disk(contents[True]),
+        on_disk(content), on_disk(dense_content), min(dense_packed.values()),
     )  # fmt: skip
 
 
@@ -167,13 +178,6 @@ def _encoded(encoding: Encoding, tensors: Tensors) -> EncodedSize:
             used.append(tensor.shape)
     shapes = used or [tensor.shape for tensor in tensors.values() if _is_weight(tensor)]
     return EncodedSize(encoding.name, total, break_even(layout, shapes), bool(used))
-
-
-def _packed(name: str, content: bytes, dense: bytes) -> EncodedSize:
-    """A compressed file. It has no closed form: the dense file tells whether it always pays."""
-    pack = _PACKERS[name]
-    always = len(pack(dense)) < len(dense)
-    return EncodedSize(name, len(pack(content)), 0.0 if always else None)
 
 
 def _file(tensors: Tensors) -> bytes:
