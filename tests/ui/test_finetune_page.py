@@ -4,13 +4,17 @@ import pytest
 
 from tests.ui import digits
 from tests.ui.conftest import go_to
-from tests.ui.digits import LAYERS, add_run, button, captions, uniform
+from tests.ui.digits import LAYERS, add_run, button, captions, texts, uniform
 from tests.ui.test_job_panel import view
 from workbench.experiment import Run
 from workbench.finetune_settings import FineTuneSettings
+from workbench.plan import PruningPlan
+from workbench.reconstruct import RepairStep
 from workbench.ui import bench
+from workbench.ui.charts import repair_figure
 
 FEW = {LAYERS[0]: 0.5}
+CHANNELS = PruningPlan({"hidden.0": 0.5, "hidden.1": 0.25}, granularity="channel")
 
 
 @pytest.fixture
@@ -51,7 +55,7 @@ def test_pruning_is_asked_for_with_the_plan_on_the_bench(open_app, registry):
     assert request["plan"] == bench.store().open_workspace(ws).plan.to_dict()
     assert request["model"] == digits.MODEL_REF.to_dict()
     assert request["finetune"] is None
-    assert request["repair"] == "none", "the model has no BatchNorm"
+    assert request["repair"] == "full"
     assert button(app, "Prune and measure").disabled
 
 
@@ -59,7 +63,7 @@ def test_a_model_with_batch_norm_is_repaired_unless_told_otherwise(open_app, reg
     app = open_app(page="plan")
     button(app, "Spread").click().run()
     go_to(app, "finetune")
-    assert app.selectbox[0].value == "bn"
+    assert app.selectbox[0].value == "full"
     app.selectbox[0].set_value("none").run()
     button(app, "Prune and measure").click().run()
     assert registry.requests[0][2]["repair"] == "none"
@@ -195,3 +199,66 @@ def test_stages_appear_as_they_are_measured(open_app, registry):
     assert list(outcome(app)["stage"]) == ["dense"]
     registry.job = job(ws, "experiment", series=series)
     assert list(outcome(app.run())["stage"]) == ["dense", "pruned"]
+
+
+def test_a_plan_of_channels_says_how_many_really_go(open_app, registry):
+    app = open_app(ws=digits.workspace(CHANNELS), page="finetune")
+    kept = 64 * 65 + 48 * 65 + 10 * 49
+    assert f"{17_226 - kept:,}" == "9,456"
+    sentence = "removes **80 of 192 neurons**: 9.46 k of 17.2 k parameters are really gone (2.22×"
+    assert sentence in texts(app)
+
+
+def test_a_repair_that_changes_nothing_in_this_model_is_not_offered(open_app, registry):
+    app = open_app(ws=digits.workspace(CHANNELS), page="finetune")
+    repairs = next(box for box in app.selectbox if box.label == "Repair")
+    assert repairs.options == ["None", "Full repair"], "there is no BatchNorm"
+
+
+@pytest.fixture(scope="module")
+def repaired():
+    """A workspace whose only run lost channels and was repaired in full."""
+    ws = digits.workspace(CHANNELS)
+    digits.do("experiment", ws, digits.arguments(plan=CHANNELS.to_dict(), repair="full"))
+    return ws
+
+
+def test_repair_tells_what_each_step_gained(open_app, registry, repaired):
+    app = open_app(ws=repaired, page="finetune")
+    run = Run.from_dict(bench.store().run(repaired, 1).record)
+    record = run.stage("repaired").repair
+    steps = next(table.value for table in app.dataframe if "method" in table.value)
+    assert list(steps["layer"]) == [step.layer for step in record.steps]
+    assert list(steps["before"]) == [step.error_before for step in record.steps]
+    assert list(steps["kept"]) == ["Yes" if step.kept else "No" for step in record.steps]
+    raw, after = (run.stage(name).measurement.accuracy for name in ("pruned", "repaired"))
+    told = f"Full repair brought {100 * raw:.2f} % to {100 * after:.2f} %"
+    assert told in captions(app)
+    assert list(outcome(app)["stage"]) == ["dense", "pruned", "repaired"]
+    assert not app.error
+
+
+def test_the_outcome_of_removed_channels_is_honest_about_both_speedups(
+    open_app, registry, repaired
+):
+    told = captions(open_app(ws=repaired, page="finetune"))
+    assert "The channels are really gone" in told
+    assert "Measured speedup" in told
+    assert f"theoretical {(128 * 64 + 128 * 64 + 640) / (64 * 64 + 64 * 48 + 480):.2f}×" in told
+    assert "Single zeros" not in told
+    assert "With 2.2× fewer parameters" in told
+
+
+def test_training_says_what_is_held(open_app, registry, repaired):
+    app = open_app(ws=repaired, page="finetune")
+    assert "removed channels stay gone" in texts(app)
+
+
+def test_before_and_after_have_shapes_of_their_own():
+    steps = [
+        RepairStep("a", "ridge", 0.9, 0.1, True),
+        RepairStep("b", "as it was", 0.2, 0.2, False),
+    ]
+    _lines, before, after = repair_figure(steps).data
+    assert (list(before.y), list(after.y)) == ([0.9, 0.2], [0.1, 0.2])
+    assert before.marker.symbol != after.marker.symbol

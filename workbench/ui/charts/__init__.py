@@ -1,6 +1,7 @@
 """Plotly figures from plain values, and the one way to put a figure on a page."""
 
 from workbench.ui.charts.groups import groups_figure, unit_scores_figure
+from workbench.ui.charts.repair import repair_figure
 from workbench.ui.charts.sensitivity import curves_figure, damage_figure, multiples_figure
 from workbench.ui.charts.show import show_chart
 from workbench.ui.charts.tradeoff import Mark, Step, tradeoff_figure
@@ -19,6 +20,7 @@ __all__ = [
     "histogram_figure",
     "loss_figure",
     "multiples_figure",
+    "repair_figure",
     "show_chart",
     "tradeoff_figure",
     "unit_scores_figure",
