@@ -30,7 +30,7 @@ th, td { padding: .4rem .7rem; border-bottom: 1px solid var(--line); text-align:
   font-variant-numeric: tabular-nums; white-space: nowrap; }
 th { color: var(--soft); font-weight: 500; } th:first-child, td:first-child { text-align: left; }
 .text { text-align: left; }
-.bar { display: flex; width: 9rem; height: .7rem; background: var(--kept); border-radius: .2rem;
+.bar { display: flex; width: 6rem; height: .7rem; background: var(--kept); border-radius: .2rem;
   overflow: hidden; } .bar i { background: var(--pruned); }
 .key { display: inline-block; width: .8rem; height: .8rem; border-radius: .2rem; margin: 0 .3rem
   0 .8rem; vertical-align: -.05rem; }
@@ -201,6 +201,7 @@ def _layers(layers: Sequence[Mapping[str, Any]]) -> str:
     """Every prunable layer; a column says what it was where channels were removed."""
     rows = [row for row in layers if row["prunable"]]
     thinner = any(row["shape"] != row["dense_shape"] for row in rows)
+    zeros = not thinner or any(row["num_zeros"] for row in rows)
     key = (
         '<p class="soft"><span class="key" style="background:var(--kept);margin-left:0"></span>'
         'kept<span class="key" style="background:var(--pruned)"></span>pruned</p>'
@@ -211,13 +212,16 @@ def _layers(layers: Sequence[Mapping[str, Any]]) -> str:
         cells.append([
             f"<code>{escape(row['layer_name'])}</code>", escape(row["type"]),
             *([_by(row["dense_shape"])] if thinner else []),
-            _by(row["shape"]), _number(row["num_params"]), _number(row["num_zeros"]),
+            _by(row["shape"]), _number(row["num_params"]),
+            *([_number(row["num_zeros"])] if zeros else []),
             _percent(gone if thinner else row["sparsity"]),
             f'<div class="bar" role="img" aria-label="{_percent(gone)} pruned">'
             f'<i style="width:{100 * gone:.1f}%"></i></div>',
         ])  # fmt: skip
-    heads = ["Layer", "Type", *(["Shape before"] if thinner else []), "Shape", "Parameters",
-             "Zeros", "Weights gone" if thinner else "Sparsity", ""]  # fmt: skip
+    heads = [
+        "Layer", "Type", *(["Shape before"] if thinner else []), "Shape", "Parameters",
+        *(["Zeros"] if zeros else []), "Weights gone" if thinner else "Sparsity", "",
+    ]  # fmt: skip
     return key + _table(heads, cells)
 
 
@@ -243,10 +247,10 @@ def _files(report: Mapping[str, Any]) -> str:
             f"machine.</p>"
         )
     if report["zipped_weights_bytes"]:
-        text += (
-            f"<p>Zipped, the weights take {_number(report['zipped_weights_bytes'])} bytes: "
-            f"zeros compress well.</p>"
-        )
+        size = report["size"]
+        why = ": zeros compress well" if size["num_nonzero"] < size["num_params"] else ""
+        zipped = _number(report["zipped_weights_bytes"])
+        text += f"<p>Zipped, the weights take {zipped} bytes{why}.</p>"
     heads = ["File", "Bytes", "Largest difference", "Same class", "SHA-256 begins"]
     return text + _table(heads, rows)
 
