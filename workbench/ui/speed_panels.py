@@ -94,10 +94,10 @@ def show_times(plan: PruningPlan) -> None:
 
 def _ask_times(plan: PruningPlan) -> None:
     columns = st.columns([1, 1, 2], vertical_alignment="bottom")
-    batch, threads = _batch_and_threads(columns[0], columns[1], "times")
+    _batch_and_threads(columns[0], columns[1], "times")
     columns[2].button(
         _("Measure on this machine"), type="primary", icon=":material/timer:",
-        disabled=is_active(LATENCY), on_click=callback(partial(_measure, plan, batch, threads)),
+        disabled=is_active(LATENCY), on_click=callback(partial(_measure, plan)),
         help=_("Runs in the background, 60 turns a runtime; nothing else should run meanwhile."),
     )  # fmt: skip
 
@@ -120,9 +120,11 @@ def _settings() -> dict[str, Any]:
     return {**_USUAL, **session.setting(_SPEED, {})}
 
 
-def _measure(plan: PruningPlan, batch: int, threads: int) -> None:
+def _measure(plan: PruningPlan) -> None:
+    """Begin to time what the widgets say now: they may have changed with the very click."""
     from workbench.latency import RUNTIMES
 
+    batch, threads = (int(st.session_state[f"times_{name}"]) for name in ("batch", "threads"))
     session.remember(**{_SPEED: _settings() | {"batch": batch, "threads": threads}})
     begin = _plan_key(plan)
     keys = {name: f"{begin}{name}:{batch}:{threads}" for name in RUNTIMES}
@@ -234,7 +236,7 @@ def _ask_staircase(names: list[str]) -> tuple[str, str, int, int]:
     columns[4].button(
         _("Measure"), type="primary", icon=":material/stairs:", width="stretch",
         disabled=is_active(STAIRCASE), key="staircase_measure",
-        on_click=callback(partial(_measure_staircase, group, runtime, batch, threads)),
+        on_click=callback(_measure_staircase),
         help=_("Runs in the background, 30 turns of every width."),
     )  # fmt: skip
     return group, runtime, batch, threads
@@ -244,7 +246,11 @@ def _staircase_key(group: str, runtime: str, batch: int, threads: int) -> str:
     return f"{bench.key_of(session.model_ref())}:{group}:{runtime}:{batch}:{threads}"
 
 
-def _measure_staircase(group: str, runtime: str, batch: int, threads: int) -> None:
+def _measure_staircase() -> None:
+    """Begin to measure what the widgets say now."""
+    asked = {name: st.session_state[f"staircase_{name}"] for name in _USUAL}
+    group, runtime = str(asked["group"]), str(asked["runtime"])
+    batch, threads = int(asked["batch"]), int(asked["threads"])
     chosen = {"group": group, "runtime": runtime, "batch": batch, "threads": threads}
     session.remember(**{_SPEED: _settings() | chosen})
     key = _staircase_key(group, runtime, batch, threads)
