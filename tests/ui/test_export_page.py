@@ -8,6 +8,8 @@ from tests.ui import digits
 from tests.ui.digits import add_run, button, captions, uniform
 from workbench.errors import StorageError
 from workbench.experiment import Run
+from workbench.loading.samples import sample_weights
+from workbench.plan import PruningPlan
 from workbench.run_export import delete_export, export_folder, load_export
 from workbench.ui import bench
 
@@ -127,3 +129,34 @@ def test_an_export_is_found_where_the_store_is_and_can_be_deleted(tmp_path):
     assert not folder.exists()
     assert load_export(store, ws, digits.MODEL_REF, 3) is None
     delete_export(store, ws, 3)
+
+
+CHANNELS = PruningPlan({"hidden.0": 0.5, "hidden.1": 0.25}, granularity="channel")
+
+
+def delta(app, label: str) -> str:
+    return next(one.proto.delta_description for one in app.metric if one.label == label)
+
+
+def test_a_thin_model_is_a_smaller_file_and_says_nothing_of_zeros(open_app, registry):
+    ws = digits.workspace(CHANNELS)
+    add_run(ws, CHANNELS)
+    digits.do("export", ws, digits.arguments(run=1))
+    app = open_app(ws=ws, page="export")
+    folder = export_folder(bench.store(), ws, digits.MODEL_REF, 1)
+    small = (folder / "weights.safetensors").stat().st_size
+    dense = sample_weights("digits-mlp").stat().st_size
+    assert small < 0.5 * dense
+    assert delta(app, "Weights file").endswith(f"dense: really {dense / small:.2f}× smaller")
+    shown = {metric.label: metric for metric in app.metric}
+    assert shown["Accuracy in ONNX Runtime"].value == accuracy(ws, 1)
+    assert "really smaller" in shown["ONNX file"].help
+    assert "Zeros" not in captions(app)
+    assert not app.error
+
+
+def test_zeroed_weights_take_room_and_the_page_says_so(open_app, registry, exported):
+    app = open_app(ws=exported, page="export")
+    app.selectbox[0].set_value(1).run()
+    assert delta(app, "Weights file").endswith("dense: zeros take room")
+    assert "Zeros are stored" in next(m for m in app.metric if m.label == "ONNX file").help

@@ -14,6 +14,7 @@ from workbench.ui.errors import callback, plain
 from workbench.ui.i18n import _
 from workbench.ui.job_panel import is_active, show_job, start_job
 from workbench.ui.job_scope import job_of_bench
+from workbench.ui.run_shelf import ShelvedRun
 from workbench.ui.theme import in_bytes, percent, plain_number
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def show_export() -> None:
         return
     exported = _finished(number)
     if exported is not None:
-        _show_exported(exported, titles[number])
+        _show_exported(exported, titles[number], found.get(number))
     else:
         _explain()
 
@@ -81,28 +82,60 @@ def _explain() -> None:
     )
 
 
-def _show_exported(exported: Exported, title: str) -> None:
-    """The checks, the files, and the downloads."""
+def _show_exported(exported: Exported, title: str, one: ShelvedRun | None) -> None:
+    """The checks, the sizes, the files, and the downloads."""
     st.subheader(plain(title), anchor=False)
-    columns = st.columns(3)
+    columns = st.columns(4)
     accuracy = exported.accuracy
-    onnx = next((file.bytes for file in exported.files if file.name == "model.onnx"), None)
     columns[0].metric(
         _("Largest difference"), plain_number(exported.max_abs_diff), border=True,
+        height="stretch", delta_description=_("to the model in memory"),
         help=_("Between a class score of a file and of the model in memory, on real images."),
     )  # fmt: skip
     columns[1].metric(
         _("Accuracy in ONNX Runtime"), percent(accuracy, 2) if accuracy is not None else "–",
-        border=True, help=_("Measured on all test images with the ONNX file itself."),
+        border=True, height="stretch", delta_description=_("all test images"),
+        help=_("Measured on all test images with the ONNX file itself."),
     )  # fmt: skip
+    onnx, weights = _bytes_of(exported, "model.onnx"), _bytes_of(exported, "weights.safetensors")
     columns[2].metric(
         _("ONNX file"), in_bytes(onnx) if onnx is not None else "–", border=True,
-        help=_("Zeros are stored like any other number; zipping the file makes it smaller."),
+        height="stretch", delta_description=_("weights and network"), help=_size_help(one),
+    )  # fmt: skip
+    columns[3].metric(
+        _("Weights file"), in_bytes(weights) if weights is not None else "–", border=True,
+        height="stretch", delta_description=_against_dense(weights, one), help=_size_help(one),
     )  # fmt: skip
     _show_files(exported)
     for note in exported.notes:
         st.caption(plain(note))
     _show_downloads(exported.folder)
+
+
+def _bytes_of(exported: Exported, name: str) -> int | None:
+    return next((file.bytes for file in exported.files if file.name == name), None)
+
+
+def _size_help(one: ShelvedRun | None) -> str:
+    """What zeros or removed channels do to a file."""
+    if one is None:
+        return _("As it came, nothing is pruned.")
+    if one.structured:
+        return _("Removed channels are not in the file: it is really smaller, unzipped too.")
+    return _("Zeros are stored like any other number; zipping the file makes it smaller.")
+
+
+def _against_dense(weights: int | None, one: ShelvedRun | None) -> str:
+    """The weights file beside that of the dense model."""
+    facts = session.model_facts()
+    if weights is None or one is None or facts is None:
+        return _("of the dense model")
+    dense = in_bytes(facts.file_bytes)
+    if one.structured:
+        return _("{dense} dense: really {ratio}× smaller").format(
+            dense=dense, ratio=f"{facts.file_bytes / max(1, weights):.2f}"
+        )
+    return _("{dense} dense: zeros take room").format(dense=dense)
 
 
 def _show_files(exported: Exported) -> None:
