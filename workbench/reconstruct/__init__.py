@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from workbench.progress import Progress, Report, ShouldStop, ignore, never
 from workbench.reconstruct.graph import Graph, trace
+from workbench.reconstruct.recorder import Recorder
 from workbench.reconstruct.rows import Places
+from workbench.reconstruct.solver import Solver
 from workbench.reconstruct.steps import RepairStep
-from workbench.reconstruct.traverse import Recorder, Solver
 
 __all__ = ["Reconstruction", "RepairStep", "affordable_images", "reconstruct_"]
 
@@ -26,7 +27,7 @@ ACTIVATION_BYTES = 2**31
 TENSORS_AT_ONCE = 4
 """Tensors of the widest size alive at the same time: input, output, its norm, its activation."""
 ROWS_PER_INPUT = 64
-MIN_ROWS, MAX_ROWS = 4_096, 24_576
+MIN_ROWS, MAX_ROWS = 4_096, 16_384
 MAX_INPUT_NUMBERS = 2**25
 """Numbers in the inputs of one layer at all of its places."""
 MAX_OUTPUT_NUMBERS = 2**27

@@ -60,14 +60,6 @@ class Parts:
             elif isinstance(module, _BatchNorm) and module.running_mean is not None:
                 self._norms[id(module.running_mean)] = path
 
-    def layer(self, path: str) -> Any:
-        """The linear layer or convolution at a path."""
-        return self.modules[path]
-
-    def norm(self, path: str) -> Any:
-        """The BatchNorm at a path."""
-        return self.modules[path]
-
     def recognise(self, function: Function, args: Arguments, kwargs: Keywords) -> Call:
         """What a call is."""
         if function in CONVOLUTIONS or function is F.linear:

@@ -140,11 +140,11 @@ class _Tracer(TorchFunctionMode):
         return sum(node.call.kind == "layer" and node.name == path for node in self._nodes)
 
     def _layer(self, node: _Node) -> Layer:
-        module = self._parts.layer(node.name)
+        module = self._parts.modules[node.name]
         is_linear, norm, tip = isinstance(module, nn.Linear), "", node
         target: Target = ("layer", node.name)
         after = _only_user(tip)
-        if after and after.call.kind == "norm" and self._parts.norm(after.name).affine:
+        if after and after.call.kind == "norm" and self._parts.modules[after.name].affine:
             norm, tip, target = after.name, after, ("norm", after.name)
             after = _only_user(tip)
         if after and after.call.kind == "add" and self._can_join(node, after):
@@ -155,12 +155,12 @@ class _Tracer(TorchFunctionMode):
 
     def _can_join(self, node: _Node, total: _Node) -> bool:
         """Whether the layer may wait for a sum: it has one group, and both parts lie alike."""
-        module = self._parts.layer(node.name)
+        module = self._parts.modules[node.name]
         if getattr(module, "groups", 1) != 1:
             return False
         others = [self._source(part) for part in total.inputs]
         linear = {
-            isinstance(self._parts.layer(part.name), nn.Linear) for part in others if part
+            isinstance(self._parts.modules[part.name], nn.Linear) for part in others if part
         }  # fmt: skip
         return len(linear) == 1
 

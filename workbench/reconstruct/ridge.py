@@ -10,7 +10,7 @@ Bounds = tuple[float, float] | None
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)
 """Ridge strengths to try, relative to each input's own square."""
-CLAMP_STEPS = 10
+CLAMP_STEPS = 6
 HELD_OUT = 8
 """One row in so many judges the solution and takes no part in it."""
 ENOUGH_ROWS = 20

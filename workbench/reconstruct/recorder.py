@@ -1,0 +1,76 @@
+"""The pass of the dense network: what every layer gives, at the chosen places."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from workbench.reconstruct.calls import Parts
+from workbench.reconstruct.graph import Graph, Layer, Target
+from workbench.reconstruct.rows import Places, extent_of, output_rows
+
+
+class Recorder(TorchFunctionMode):
+    """Keeps the dense network's outputs at the chosen places while batches pass through it.
+
+    Args:
+        network: The dense network.
+        graph: Its layers.
+        places: Where to look.
+        num_rows: Path of a layer to the rows it needs.
+        kept: Path of a layer to the outputs that are kept; all where it is not named.
+        check: Called at every layer; may raise to end the work.
+    """
+
+    def __init__(
+        self, network: nn.Module, graph: Graph, places: Places, num_rows: Mapping[str, int],
+        kept: Mapping[str, Tensor], check: Callable[[], None],
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self._parts = Parts(network)
+        self._layers: dict[Target, Layer] = {}
+        self.num_rows: dict[Target, int] = {}
+        for layer in graph.layers.values():
+            self._layers.setdefault(layer.target, layer)
+            most = max(num_rows[layer.path], self.num_rows.get(layer.target, 0))
+            self.num_rows[layer.target] = most
+        self._places, self._kept, self._check = places, kept, check
+        self._found: dict[Target, list[Tensor]] = {}
+        self._num_sums = 0
+        self._start = 0
+
+    def record(self, network: nn.Module, images: Tensor) -> None:
+        """Pass the next images through the network; the first batch starts with image 0."""
+        self._num_sums = 0
+        with self, torch.no_grad():
+            network(images)
+        self._start += len(images)
+
+    def rows(self) -> dict[Target, Tensor]:
+        """The outputs, ``(rows, kept channels)`` for every target."""
+        return {target: torch.cat(parts) for target, parts in self._found.items()}
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:  # fmt: skip
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        call = self._parts.recognise(func, args, kwargs)
+        target = (call.kind, call.path)
+        if call.kind == "add":
+            target = ("add", str(self._num_sums))
+            self._num_sums += 1
+        layer = self._layers.get(target)
+        if layer is not None:
+            self._check()
+            places = self._places.choose(
+                extent_of(result, layer.is_linear), self.num_rows[target]
+            )[self._start : self._start + len(result)]  # fmt: skip
+            rows = output_rows(result, places, layer.is_linear)
+            kept = self._kept.get(layer.path)
+            self._found.setdefault(target, []).append(
+                rows if kept is None else rows[:, kept.to(rows.device)]
+            )
+        return result
