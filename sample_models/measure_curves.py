@@ -1,7 +1,9 @@
 """Measure the sensitivity curves that ship: ``python sample_models/measure_curves.py NAME``.
 
 Writes ``curves/NAME.json`` (pruned only) and ``curves/NAME-bn.json`` (BatchNorm statistics
-re-estimated after pruning). With ``--cache FOLDER`` an interrupted run goes on where it was.
+re-estimated after pruning), and with ``--granularity channel`` the same for coupled channels as
+``curves/NAME-channel.json`` and ``curves/NAME-channel-bn.json``. With ``--cache FOLDER`` an
+interrupted run goes on where it was.
 """
 
 import argparse
@@ -33,15 +35,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", help="a sample model, such as fashion-resnet20")
     parser.add_argument("--repair", choices=("none", "bn"), nargs="+", default=["none", "bn"])
+    parser.add_argument("--granularity", choices=("weight", "channel"), default="weight")
     parser.add_argument("--cache", type=Path, help="folder that keeps measured points")
     arguments = parser.parse_args()
     model = load_model(arguments.name)
     data = load_data(model.data_name)
     cache = JsonLinesCache(arguments.cache) if arguments.cache else None
     for repair in arguments.repair:
-        settings = SensitivitySettings(num_samples=NUM_SAMPLES, repair=repair)
+        settings = SensitivitySettings(
+            num_samples=NUM_SAMPLES, repair=repair, granularity=arguments.granularity
+        )
         curves = measure_sensitivity(model, data, settings, cache=cache, report=tell)
-        suffix = "" if repair == "none" else f"-{repair}"
+        suffix = "" if arguments.granularity == "weight" else f"-{arguments.granularity}"
+        suffix += "" if repair == "none" else f"-{repair}"
         path = HERE / "curves" / f"{arguments.name}{suffix}.json"
         path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps(curves.to_dict(), indent=1) + "\n", "utf-8")

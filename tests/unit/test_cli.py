@@ -392,20 +392,56 @@ def test_prune_goes_all_the_way(result, model, data, tmp_path, capsys):
         assert keys <= set(found[stage])
         assert found[stage]["split"] == "test"
     assert found["pruned"]["num_nonzero"] < 0.2 * found["dense"]["num_nonzero"]
-    assert found["repaired"] == found["pruned"] | {"skipped": True}  # it has no BatchNorm
+    assert found["repaired"]["accuracy"] > found["pruned"]["accuracy"]
+    assert (found["repair"]["method"], found["repair"]["chosen"]) == ("full", "full")
+    assert all(step["error_after"] < step["error_before"] for step in found["repair"]["steps"])
     assert found["finetuned"]["accuracy"] > found["pruned"]["accuracy"]
     assert found["plan"] == plan.to_dict()
     assert set(found["seconds"]) == {"dense", "pruned", "repaired", "finetuned", "export"}
     assert {Path(name).name for name in found["files"]} >= {"model.onnx", "model.py", "plan.yaml"}
     assert found["export"]["max_abs_diff"] < 1e-3
     report = json.loads((tmp_path / "out" / "report.json").read_bytes())
-    assert [row["stage"] for row in report["stages"]] == ["dense", "pruned", "finetuned"]
+    assert [row["stage"] for row in report["stages"]] == [
+        "dense",
+        "pruned",
+        "repaired",
+        "finetuned",
+    ]
     assert "Fine-tuned with sgd for 1 epoch in" in (tmp_path / "out" / "report.html").read_text()
     split = data.split("test")
     session = onnxruntime.InferenceSession(tmp_path / "out" / "model.onnx")
     scores = session.run(None, {"images": split.images.numpy()})[0]
     correct = (scores.argmax(1) == split.labels.numpy()).mean()
     assert correct == pytest.approx(found["finetuned"]["accuracy"], abs=1e-9)
+
+
+def test_a_repair_that_finds_nothing_to_do_is_skipped(result):
+    words = ["prune", SAMPLE, "--method", "uniform", "--sparsity", "0.9", "--repair", "bn"]
+    found = result(*words)
+    assert found["repaired"] == found["pruned"] | {"skipped": True}  # it has no BatchNorm
+    assert "repair" not in found
+
+
+def test_removed_channels_make_it_smaller_and_full_repair_says_what_it_did(tmp_path, capsys):
+    words = [
+        "prune",
+        SAMPLE,
+        "--method",
+        "uniform",
+        "--sparsity",
+        "0.5",
+        "--granularity",
+        "channel",
+    ]
+    target = tmp_path / "result.json"
+    assert main([*words, "--json", str(target)]) == 0
+    found = json.loads(target.read_bytes())
+    assert found["pruned"]["num_params"] == 65 * 64 + 65 * 32 + 33 * 10
+    assert found["pruned"]["num_params"] == found["pruned"]["num_nonzero"]
+    assert found["repaired"]["accuracy"] >= found["pruned"]["accuracy"]
+    assert found["pruned"]["bytes"] == 4 * found["pruned"]["num_params"]
+    text = capsys.readouterr().out
+    assert re.search(r"^Repair solved \d of \d layers anew: on average they miss", text, re.M)
 
 
 def test_options_win_over_the_plan_file(result, model, tmp_path):

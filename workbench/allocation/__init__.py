@@ -10,7 +10,6 @@ from workbench.allocation.uniform import Uniform
 from workbench.criteria import get_criterion
 from workbench.errors import PlanError, SettingsError
 from workbench.groups import Group, Groups, find_groups
-from workbench.layers import Inspection
 from workbench.model import Model
 from workbench.names import suggest
 from workbench.plan import PruningPlan, check_sparsity
@@ -64,8 +63,7 @@ def get_allocation(name: str) -> Allocation:
 def allocate(
     model: Model, method: str, *, sparsity: float | None = None, budget: Budget | None = None,
     granularity: str = "weight", channel_multiple: int = 1, criterion: str = "l1", seed: int = 0,
-    protected: Collection[str] | None = None, inspection: Inspection | None = None,
-    groups: Groups | None = None,
+    protected: Collection[str] | None = None, groups: Groups | None = None,
 ) -> PruningPlan:  # fmt: skip
     """Turn one target into a plan.
 
@@ -81,8 +79,7 @@ def allocate(
         seed: Seed of the criterion.
         protected: Groups to leave dense, by their names or those of layers in them; None
             protects the classifier.
-        inspection: What ``inspect(model)`` returned, to spare a second look.
-        groups: What ``find_groups(model, granularity)`` returned, likewise.
+        groups: What ``find_groups(model, granularity)`` returned, to spare a second look.
 
     Returns:
         A plan that names every group that may be pruned. Its sparsities are what pruning meets
@@ -102,7 +99,7 @@ def allocate(
     plan = PruningPlan(
         {}, granularity, criterion, method, seed, model.digest, channel_multiple
     )  # fmt: skip
-    groups = groups or find_groups(model, granularity, inspection)
+    groups = groups or find_groups(model, granularity)
     members = _groups_to_prune(groups, protected)
     levels = spread(Pool(model, groups, members, ranking, seed, channel_multiple))
     if budget is not None:

@@ -191,7 +191,7 @@ def _add_prune(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--method", help="how the target is spread over the layers")
     _add_target(parser)
     parser.add_argument(
-        "--repair", default="bn", help="recovery without labels after pruning (%(default)s)"
+        "--repair", default="full", help="recovery without labels after pruning (%(default)s)"
     )
     group = parser.add_argument_group("fine-tuning")
     group.add_argument(

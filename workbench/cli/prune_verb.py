@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from workbench.cli.export_verb import exported_text
-from workbench.cli.output import write_json
+from workbench.cli.output import percent, write_json
 from workbench.cli.progress import ProgressLine
 from workbench.cli.verbs import (
     Outcome,
@@ -48,6 +48,7 @@ def prune(arguments: Namespace) -> Outcome:
         )  # fmt: skip
     values = describe(model, data) | _result(run, plan, None)
     text = measurements_table([(stage.name, stage.measurement) for stage in run.stages])
+    text = "\n\n".join(filter(None, (text, _repair_text(run))))
     if not arguments.out:
         return values, text
     write_json(arguments.json, values)
@@ -124,5 +125,32 @@ def _result(run: Run, plan: PruningPlan, exported: Exported | None) -> dict[str,
     if exported:
         seconds["export"] = exported.seconds
         values["export"] = exported.to_dict()
+    repaired = run.stage("repaired")
+    if repaired and repaired.repair:
+        values["repair"] = {"method": run.repair} | repaired.repair.to_dict()
     files = [str(exported.folder / file.name) for file in exported.files] if exported else []
     return values | {"plan": plan.to_dict(), "files": files, "seconds": seconds}
+
+
+def _repair_text(run: Run) -> str:
+    """What repair did, in a line or two; empty where it did nothing."""
+    stage = run.stage("repaired")
+    if stage is None or stage.repair is None:
+        return ""
+    record = stage.repair
+    lines = []
+    changed = [step for step in record.steps if step.kept]
+    if changed and record.chosen == "full":
+        before = sum(step.error_before for step in changed) / len(changed)
+        after = sum(step.error_after for step in changed) / len(changed)
+        lines.append(
+            f"Repair solved {len(changed)} of {len(record.steps)} layers anew: on average they "
+            f"miss the dense model's outputs by {percent(after)} of their variance, before by "
+            f"{percent(before)}."
+        )
+    if record.chosen != run.repair:
+        lines.append(
+            f"Repair {record.chosen!r} was taken instead of {run.repair!r}: it came closer to the "
+            "dense model on images that were held out."
+        )
+    return "\n".join([*lines, *record.notes])
