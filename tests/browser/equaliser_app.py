@@ -78,7 +78,7 @@ def plan_page() -> None:
     columns[0].button("Uniform 50 %", on_click=push, args=(half,))
     columns[1].button("Wave", on_click=push, args=(wave,))
     columns[2].button("Channels", on_click=push, args=({}, "channel"))
-    columns[3].button("Multiples of 8", on_click=push, args=(state.plan, state.kind[0], 8))
+    columns[3].button("Multiples of 8", on_click=lambda: push(state.plan, state.kind[0], 8))
 
     @st.fragment
     def body() -> None:

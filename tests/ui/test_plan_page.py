@@ -75,7 +75,7 @@ def test_an_empty_plan_says_how_to_begin(open_app):
     assert "The plan is empty: drag a column, or spread a target." in captions(app)
     assert [column["name"] for column in board(app)["columns"]] == list(LAYERS)
     assert "is protected" in board(app)["columns"][2]["reason"]
-    assert "There are no sensitivity curves for this granularity" in captions(app)
+    assert "No sensitivity was measured for Single weights yet" in captions(app)
     assert links(app) == ["Measure the sensitivity"]
     assert not app.error
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 
 import streamlit as st
 
+from workbench.errors import WorkbenchError
 from workbench.granularity import EXAMPLES, MAX_BLOCK, Granularity, parse_granularity
 from workbench.ui import plan_state, session
 from workbench.ui.errors import callback, plain
@@ -28,7 +30,7 @@ def show_granularity() -> None:
             st.segmented_control(
                 _("Granularity"), fitting, default=kind.kind, required=True, key=key,
                 format_func=kind_titles().__getitem__, help=explain("granularity"),
-                on_change=callback(partial(_change_kind, key)),
+                on_change=callback(partial(_change_kind, key, kind.kind)),
             )  # fmt: skip
             _show_numbers(kind, plan.channel_multiple)
         st.caption(plain(kind.summary))
@@ -46,8 +48,8 @@ def kind_titles() -> dict[str, str]:
         "weight": _("Single weights"),
         "nm": _("N:M"),
         "block": _("Blocks"),
-        "kernel": _("Whole kernels"),
-        "channel": _("Channels, neurons and heads"),
+        "kernel": _("Kernels"),
+        "channel": _("Channels, neurons, heads"),
     }
 
 
@@ -68,16 +70,25 @@ def _kinds(present: Granularity) -> tuple[list[str], dict[str, str]]:
     return fitting, others
 
 
-def _change_kind(key: str) -> None:
+def _change_kind(key: str, present: str) -> None:
     kind = st.session_state[key]
     last = session.setting(_LAST_NAMES, {}).get(kind)
     usual = next(name for name in EXAMPLES if parse_granularity(name).kind == kind)
-    _change(last or usual)
+    _change(last or usual, {key: present})
 
 
-def _change(name: str) -> None:
-    """Change the granularity and remember its numbers for the next time."""
-    plan_state.change_granularity(name)
+def _change(name: str, before: Mapping[str, object]) -> None:
+    """Change the granularity and remember its numbers for the next time.
+
+    Args:
+        name: The granularity.
+        before: What the widgets go back to where it is refused.
+    """
+    try:
+        plan_state.change_granularity(name)
+    except WorkbenchError:
+        st.session_state.update(before)
+        raise
     kept = session.setting(_LAST_NAMES, {})
     session.remember(**{_LAST_NAMES: kept | {parse_granularity(name).kind: name}})
 
@@ -97,7 +108,7 @@ def _show_pattern(kind: Granularity) -> None:
     options = list(dict.fromkeys([*PATTERNS, present]))
 
     def change() -> None:
-        _change(f"nm:{str(st.session_state[key]).strip()}")
+        _change(f"nm:{str(st.session_state[key]).strip()}", {key: present})
 
     st.selectbox(
         _("Pattern"), options, options.index(present), key=key, accept_new_options=True, width=170,
@@ -108,18 +119,20 @@ def _show_pattern(kind: Granularity) -> None:
 
 def _show_block(kind: Granularity) -> None:
     names = [f"plan_{part}_{kind.name}" for part in ("rows", "columns", "inside")]
+    present = (kind.rows, kind.columns, kind.inside_kernels)
 
     def change() -> None:
         rows, columns, inside = (st.session_state[name] for name in names)
-        _change(f"block:{int(rows)}x{int(columns)}{':kernel' if inside else ''}")
+        name = f"block:{int(rows)}x{int(columns)}{':kernel' if inside else ''}"
+        _change(name, dict(zip(names, present, strict=True)))
 
     act = callback(change)
     st.number_input(
-        _("Rows"), 1, MAX_BLOCK, kind.rows, key=names[0], on_change=act, width=120,
+        _("Rows"), 1, MAX_BLOCK, kind.rows, key=names[0], on_change=act, width=100,
         help=_("How many outputs a block spans, or rows of each kernel."),
     )  # fmt: skip
     st.number_input(
-        _("Columns"), 1, MAX_BLOCK, kind.columns, key=names[1], on_change=act, width=120,
+        _("Columns"), 1, MAX_BLOCK, kind.columns, key=names[1], on_change=act, width=100,
         help=_("How many inputs a block spans, or columns of each kernel."),
     )  # fmt: skip
     st.toggle(

@@ -76,14 +76,15 @@ def _show_curves_note(plan: PruningPlan) -> None:
 
     curves = plan_state.fitting_curves(plan)
     if curves is None:
-        title = session.groups().granularity.title
-        st.caption(
-            _(
-                ":material/monitor_heart: There are no sensitivity curves for this granularity "
-                "({title}) yet, so the columns have no colours and nothing is predicted."
-            ).format(title=plain(title))
-        )
-        links.link_to("sensitivity", _("Measure the sensitivity"), "monitor_heart")
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.caption(
+                _(
+                    ":material/monitor_heart: No sensitivity was measured for {title} yet, so "
+                    "the columns have no colours and nothing is predicted."
+                ).format(title=plain(session.groups().granularity.title)),
+                width="content",
+            )
+            links.link_to("sensitivity", _("Measure the sensitivity"), "monitor_heart")
     elif curves.settings.criterion != plan.criterion:
         st.caption(
             _(
@@ -105,21 +106,23 @@ def _show_size(plan: PruningPlan) -> None:
     if not any(plan.sparsities.values()):
         st.caption(_("The plan is empty: drag a column, or spread a target."))
         return
-    st.markdown(
-        _(
-            ":material/check_circle: Saved: **{kept}** of {total} parameters stay "
-            "({ratio}× fewer), {bytes} of {dense_bytes}, {macs} of {dense_macs} MACs."
-        ).format(
-            kept=compact(size.num_nonzero), total=compact(size.num_params),
-            ratio=f"{size.compression_ratio:.2f}", bytes=in_bytes(size.bytes),
-            dense_bytes=in_bytes(size.dense_bytes), macs=compact(size.macs),
-            dense_macs=compact(size.dense_macs),
-        )
-    )  # fmt: skip
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(
+            _(
+                ":material/check_circle: Saved: **{kept}** of {total} parameters stay "
+                "({ratio}× fewer), {bytes} of {dense_bytes}, {macs} of {dense_macs} MACs."
+            ).format(
+                kept=compact(size.num_nonzero), total=compact(size.num_params),
+                ratio=f"{size.compression_ratio:.2f}", bytes=in_bytes(size.bytes),
+                dense_bytes=in_bytes(size.dense_bytes), macs=compact(size.macs),
+                dense_macs=compact(size.dense_macs),
+            ),
+            width="content",
+        )  # fmt: skip
+        links.link_to("finetune", _("Prune with this plan"), "content_cut")
     if plan.channel_multiple > 1:
         free = PruningPlan.from_dict(plan.to_dict() | {"channel_multiple": 1})
         _show_rounding(plan, size, size_of_plan(groups, free))
-    links.link_to("finetune", _("Prune with this plan"), "content_cut")
 
 
 def _show_rounding(plan: PruningPlan, size: PlanSize, free: PlanSize) -> None:

@@ -4,6 +4,7 @@ from functools import partial
 
 import streamlit as st
 
+from workbench.granularity import Granularity, parse_granularity
 from workbench.plan import PruningPlan
 from workbench.ui import plan_state, session
 from workbench.ui.errors import callback
@@ -13,28 +14,27 @@ from workbench.ui.words import explain
 _TARGET = "plan_target"
 _UNIT = "plan_target_unit"
 _SPARSITY = "sparsity"
-_USUAL = {_SPARSITY: 80, "params": 50, "macs": 50, "bytes": 50}
-_USUAL_CHANNELS = 50
+UNITS = (_SPARSITY, "params", "macs", "bytes")
 MAX_SEED = 2**53 - 1  # the browser counts no further
 
 
 def show_spread() -> None:
-    """The target, how it is spread, and how weights are ranked."""
+    """The target, how it is spread, and how what goes is ranked."""
     from workbench.allocation import ALLOCATIONS
 
     plan = session.plan()
-    structured = session.groups().granularity.structured
+    kind = parse_granularity(plan.granularity)
     with st.container(border=True):
-        columns = st.columns([1.5, 0.9, 1.5, 1.5, 0.7, 1.0], vertical_alignment="bottom")
+        columns = st.columns([1.75, 0.85, 1.5, 1.5, 0.65, 1.0], vertical_alignment="bottom")
         unit = str(session.setting(_UNIT, _SPARSITY))
-        unit_key, units = f"{_UNIT}_{unit}", list(_USUAL)
+        unit_key, units = f"{_UNIT}_{unit}", list(UNITS)
         columns[0].selectbox(
             _("Target"), units, units.index(unit), key=unit_key,
-            format_func=_unit_titles(structured).__getitem__,
+            format_func=_unit_titles(kind.structured).__getitem__,
             help=_("What you give: the part to prune, or the part of the model that stays."),
             on_change=callback(partial(_remember_unit, unit_key)),
         )  # fmt: skip
-        target_key = _target_input(columns[1], unit, structured)
+        target_key = _target_input(columns[1], unit, kind)
         columns[2].selectbox(
             _("Scope"), list(ALLOCATIONS), key="plan_method", persist_state="session",
             format_func=lambda name: _scope_titles().get(name, ALLOCATIONS[name].title),
@@ -68,29 +68,31 @@ def _scope_titles() -> dict[str, str]:
     }
 
 
-def _target_input(place: "st.delta_generator.DeltaGenerator", unit: str, structured: bool) -> str:
+def _target_input(place: "st.delta_generator.DeltaGenerator", unit: str, kind: Granularity) -> str:
     """The number of the target in percent; returns the key of its widget."""
-    name = _target_name(unit, structured)
-    usual = _USUAL_CHANNELS if structured else _USUAL[unit]
-    value = int(session.setting(name, usual))
-    key = f"{name}_{value}"
+    name = f"{_TARGET}/{kind.name if unit == _SPARSITY else unit}"
+    value = int(session.setting(name, _usual_target(unit, kind)))
+    key = f"{name}/{value}"
     least, most = (0, 99) if unit == _SPARSITY else (1, 100)
     place.number_input(
-        _("Percent"), least, most, value, 5, key=key,
-        help=_("Of all channels, neurons and heads in the unlocked groups.")
-        if structured and unit == _SPARSITY
-        else _("Of the weights in the unlocked layers.")
-        if unit == _SPARSITY
-        else _("Of the dense model; as little is pruned as meets it."),
-    )  # fmt: skip
+        _("Percent"), least, most, value, 5, key=key, help=_target_help(unit, kind.structured)
+    )
     return key
 
 
-def _target_name(unit: str, structured: bool) -> str:
-    """Setting that remembers a target: each unit has its own, and channels have theirs."""
-    if unit == _SPARSITY:
-        return f"{_TARGET}_channels" if structured else _TARGET
-    return f"{_TARGET}_{unit}"
+def _target_help(unit: str, structured: bool) -> str:
+    if unit != _SPARSITY:
+        return _("Of the dense model; as little is pruned as meets it.")
+    if structured:
+        return _("Of all channels, neurons and heads in the unlocked groups.")
+    return _("Of the weights in the unlocked layers.")
+
+
+def _usual_target(unit: str, kind: Granularity) -> int:
+    """What stands there at first: what N:M leaves out of every group, 80 % of single weights."""
+    if unit == _SPARSITY and kind.kind == "nm":
+        return round(100 * (1 - kind.n / kind.m))
+    return 80 if unit == _SPARSITY and kind.kind == "weight" else 50
 
 
 def _ranking(
@@ -124,7 +126,7 @@ def _spread(unit_key: str, target_key: str) -> None:
     from workbench.allocation import Budget, allocate
 
     target, unit = int(st.session_state[target_key]), str(st.session_state[unit_key])
-    session.remember(**{target_key.rpartition("_")[0]: target})  # reads the workspace anew, too
+    session.remember(**{target_key.rpartition("/")[0]: target})  # reads the workspace anew, too
     plan, groups = session.plan(), session.groups()
     sparsity = target / 100 if unit == _SPARSITY else None
     plan_state.replace(

@@ -42,7 +42,8 @@ class Column:
         thinned_weights: Weights that go with it.
         most: The highest sparsity that the hand may set.
         reason: Why the column cannot be moved; empty where it can.
-        prunable: False where nothing of it could ever be pruned.
+        prunable: False where nothing of it can be pruned.
+        slim: Drawn as a thin line: a layer without weights that any plan could prune.
         layers: Layers whose outputs go together; channels only.
         consumers: Layers that lose the inputs that came from there; channels only.
         points: Measured curve: ``(level, accuracy, ci_low, ci_high, samples)``, by level.
@@ -61,6 +62,7 @@ class Column:
     most: float = MAX_SPARSITY
     reason: str = ""
     prunable: bool = True
+    slim: bool = False
     layers: tuple[str, ...] = ()
     consumers: tuple[str, ...] = ()
     points: tuple[tuple[float, float, float, float, int], ...] = ()
@@ -100,6 +102,7 @@ class Column:
             "most": self.most,
             "reason": self.reason,
             "prunable": self.prunable,
+            "slim": self.slim,
             "layers": list(self.layers),
             "consumers": list(self.consumers),
             "points": [list(point) for point in self.points],
@@ -290,6 +293,7 @@ def _column(
         most=most,
         reason=reason,
         prunable=group.prunable,
+        slim=group.layer is not None and not group.layer.prunable,
         layers=group.layers if kind.structured else (),
         consumers=group.consumers,
         points=_points(curves, group.name),

@@ -49,7 +49,7 @@ function buildBoard(state) {
 function buildColumn(state, column, i) {
   const { data } = state;
   const starts = i > 0 && data.columns[i - 1].stage !== column.stage;
-  const wide = data.granularity === "channel" ? "wide" : "fixed"; // few groups: each is shown
+  const wide = column.slim ? "fixed" : "wide";
   const classes = [starts && "starts", !column.prunable && wide, column.reason && "locked"];
   const suffix = classes.filter(Boolean).map((name) => ` ${name}`).join("");
   const shade = element("div", "shade");
@@ -74,13 +74,10 @@ function buildColumn(state, column, i) {
   const largest = Math.max(...data.columns.map((other) => other.weights));
   const height = Math.sqrt(column.weights / Math.max(1, largest)) * MASS_PIXELS;
   mass.style.height = `${Math.max(LEAST_MASS_PIXELS, height).toFixed(1)}px`;
-  const name = element("span", `name${suffix}`, {}, element("span", "", {}, isShown(data, column) ? column.label : ""));
+  const name = element("span", `name${suffix}`, {}, element("span", "", {}, column.slim ? "" : column.label));
   name.dataset.index = i;
   return { column: slider, shade, thumb, mass, kept: mass.firstChild, name };
 }
-
-/** Whether a column is as wide as the others: it can be cut, or there is room to say that it cannot. */
-const isShown = (data, column) => column.prunable || data.granularity === "channel";
 
 /** Measure where the columns lie, choose how much they show, and draw the stages' brackets. */
 function layOutBoard(state) {
@@ -88,7 +85,7 @@ function layOutBoard(state) {
   const left = tracks.getBoundingClientRect().left;
   const boxes = state.columns.map((parts) => parts.column.getBoundingClientRect());
   state.edges = boxes.map((box) => box.right - left);
-  const widths = boxes.filter((_, i) => isShown(data, data.columns[i])).map((box) => box.width);
+  const widths = boxes.filter((_, i) => !data.columns[i].slim).map((box) => box.width);
   const width = widths.length ? Math.min(...widths) : 0;
   const named = widths.length <= MOST_NAMED_COLUMNS;
   root.dataset.density = width >= ROOMY_PIXELS ? "roomy" : named ? "named" : "dense";

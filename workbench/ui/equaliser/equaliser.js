@@ -85,7 +85,7 @@ function build(state) {
   state.observer?.disconnect();
   state.shown = null;
   root.style.setProperty("--height", `${data.height}px`);
-  const count = data.columns.filter((column) => isShown(data, column)).length;
+  const count = data.columns.filter((column) => !column.slim).length;
   root.style.setProperty("--count", count);
   root.dataset.crowd = CROWDS.find(([least]) => count >= least)[1];
   state.status = element("div", "status", { role: "status", "aria-live": "polite" });

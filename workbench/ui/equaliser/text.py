@@ -15,6 +15,8 @@ def prediction_basis(repair: str) -> str:
         return _("without repair")
     if repair == "bn":
         return _("after BatchNorm repair")
+    if repair == "full":
+        return _("after full repair")
     return _("after the curves' repair")
 
 
