@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import streamlit as st
 from streamlit.navigation.page import Page
 
-from workbench.ui import navigation, session
+from workbench.ui import navigation, session, words
 from workbench.ui.errors import plain
 from workbench.ui.i18n import _
 from workbench.ui.theme import compact
@@ -30,6 +30,7 @@ def show(pages: Sequence[Page]) -> None:
         name = plain(data.name) if data is not None else _("no data yet")
         st.markdown(f":material/image: {name}")
         st.divider()
+        words.show_glossary()
         st.caption(
             _(
                 "This page's address is your workspace. Copy it from the address bar to come "

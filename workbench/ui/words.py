@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import streamlit as st
 
+from workbench.ui.errors import plain
 from workbench.ui.i18n import _
 
 
@@ -20,9 +21,12 @@ def explain(term: str) -> str:
 
 def show_glossary() -> None:
     """All terms in alphabetical order, one click away from every page."""
-    with st.popover(_("Glossary"), icon=":material/menu_book:", width="stretch"):
-        for term, text in sorted(glossary().items(), key=lambda item: item[0].lower()):
-            st.markdown(f"**{term}** · {text}")
+    terms = sorted(glossary().items(), key=lambda item: item[0].lower())
+    with (
+        st.popover(_("Glossary"), icon=":material/menu_book:", width="stretch"),
+        st.container(height=440, border=False),
+    ):
+        st.markdown("\n\n".join(f"**{term}** · {plain(text)}" for term, text in terms))
 
 
 def _pruning_terms() -> dict[str, str]:
