@@ -20,6 +20,9 @@ from workbench.progress import Progress, Report, ShouldStop, ignore, never
 MIN_RUNS = 20
 WARM_UP_RUNS = 5
 WARM_UP_SECONDS = 0.05
+SAME = 0.03
+"""Two times are the same unless they surely differ by more than this."""
+UNCLEAR = 0.1
 RUNTIMES: Mapping[str, str] = {"torch": "PyTorch", "onnxruntime": "ONNX Runtime"}
 """Name to title of what can be timed."""
 
@@ -75,10 +78,16 @@ class LatencyComparison:
 
     @property
     def verdict(self) -> str:
-        """``faster``, ``slower``, or ``same`` where the interval holds 1."""
-        if self.speedup_low > 1:
+        """``faster`` or ``slower`` where that is sure, by more than 3 %; else ``same``.
+
+        ``unclear`` where the interval reaches 10 % and more to one side: the machine was busy.
+        """
+        if self.speedup_low > 1 + SAME:
             return "faster"
-        return "slower" if self.speedup_high < 1 else "same"
+        if self.speedup_high < 1 / (1 + SAME):
+            return "slower"
+        near = self.speedup_low > 1 / (1 + UNCLEAR) and self.speedup_high < 1 + UNCLEAR
+        return "same" if near else "unclear"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""

@@ -1,9 +1,10 @@
 """What a pruned model really saves: bytes in every encoding, and time measured beside the dense."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from workbench.encodings import EncodedSizes, measure_encodings
+from workbench.errors import ExportError
 from workbench.granularity import parse_granularity
 from workbench.latency import RUNTIMES, LatencyComparison, check_runtime, check_timing
 from workbench.layers import inspect
@@ -21,17 +22,20 @@ class Saving:
         theoretical_speedup: MACs of the dense network divided by those that are left when every
             zero is passed over.
         speedups: Runtime to dense and pruned latency, measured in turns.
+        unmeasured: Runtime to the reason why it was not timed.
     """
 
     sizes: EncodedSizes
     theoretical_speedup: float
     speedups: Mapping[str, LatencyComparison]
+    unmeasured: Mapping[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, object]:
         """Plain values, ready for JSON."""
         return self.sizes.to_dict() | {
             "theoretical_speedup": self.theoretical_speedup,
             "measured_speedup": {name: found.to_dict() for name, found in self.speedups.items()},
+            "unmeasured": dict(self.unmeasured),
         }
 
 
@@ -52,21 +56,26 @@ def measure_saving(
 
     Raises:
         SettingsError: If a runtime is unknown or a setting too small.
-        ExportError: If a network cannot be written as ONNX.
     """
     for name in runtimes:
         check_runtime(name)
     check_timing(runs, batch, threads)
-    speedups = {}
+    speedups, unmeasured = {}, {}
     for number, name in enumerate(runtimes):
-        found = measure_speedup(
-            pruned.dense, pruned.model, runtime=name, batch=batch, threads=threads, runs=runs,
-            report=part_of(report, number, len(runtimes), RUNTIMES[name]),
-            should_stop=should_stop,
-        )  # fmt: skip
+        try:
+            found = measure_speedup(
+                pruned.dense, pruned.model, runtime=name, batch=batch, threads=threads, runs=runs,
+                report=part_of(report, number, len(runtimes), RUNTIMES[name]),
+                should_stop=should_stop,
+            )  # fmt: skip
+        except ExportError as error:
+            unmeasured[name] = error.message
+            continue
         if found is not None:
             speedups[name] = found
-    return Saving(encode_pruned(pruned), theoretical_speedup(pruned), speedups)
+        else:
+            unmeasured[name] = "The timing was stopped."
+    return Saving(encode_pruned(pruned), theoretical_speedup(pruned), speedups, unmeasured)
 
 
 def encode_pruned(pruned: Pruned) -> EncodedSizes:

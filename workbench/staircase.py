@@ -16,6 +16,7 @@ from workbench.errors import ExportError, SettingsError
 from workbench.groups import Group, Groups, find_groups
 from workbench.latency import (
     MIN_RUNS,
+    SAME,
     Latency,
     Pass,
     check_runtime,
@@ -35,8 +36,6 @@ from workbench.prune import Pruned, prune
 from workbench.speedup import write_onnx
 from workbench.thin_onnx import thin_onnx
 
-SAME = 0.03
-"""Two times are the same unless they surely differ by more than this."""
 SLOWER = 0.05
 """A cut is called slower where it surely costs more than this."""
 RUNS = 30

@@ -39,6 +39,7 @@ def timed(speedup: float, low: float, high: float, runtime: str = "torch") -> La
 SAME = timed(1.01, 0.98, 1.03)
 FASTER = timed(1.84, 1.7, 1.9, "onnxruntime")
 SLOWER = timed(0.8, 0.7, 0.9)
+UNCLEAR = timed(0.9, 0.5, 1.4)
 
 
 def account(plan: PruningPlan, *speedups: LatencyComparison) -> Account:
@@ -81,6 +82,7 @@ def test_under_break_even_it_says_that_sparse_rows_grow():
 
 def test_what_was_measured_is_said_as_it_was_measured():
     assert "(measured: 1.01× in PyTorch), because" in said(PLANS["weight"], SAME)
+    assert "as long as before** (measured: 0.90× in PyTorch)" in said(PLANS["weight"], UNCLEAR)
     words = said(PLANS["weight"], SAME, FASTER)
     assert "as long as before" not in words
     assert "no faster in PyTorch (1.01×) and **1.84× as fast** in ONNX Runtime; expect no" in words
@@ -120,6 +122,8 @@ def test_removed_channels_shrink_the_file_and_only_a_measurement_tells_the_time(
         faster
     )
     assert faster.endswith("×).")
+    unclear = said(PLANS["channel"], FASTER, UNCLEAR)
+    assert "ONNX Runtime and too unsteady to tell in PyTorch (0.90×)" in unclear
     slower = said(PLANS["channel"], SLOWER)
     assert "**slower** (0.80× as fast) in PyTorch" in slower
     assert "keep multiples of 8" in slower
@@ -181,8 +185,18 @@ def test_bars_are_marked_where_an_encoding_is_larger_or_gains_nothing():
 def test_times_are_drawn_with_their_quartiles():
     dense, pruned = latency_figure([SAME, FASTER]).data
     assert dense.x == (2, 2)
+    assert not {*dense.y} & {*pruned.y}, "a row for each"
     assert dense.marker.symbol != pruned.marker.symbol
     assert dense.error_x.array == pytest.approx((0.2, 0.2))
+
+
+def test_a_busy_machine_does_not_push_the_times_into_a_corner():
+    busy = replace(SAME, dense=replace(SAME.dense, high_ms=90.0))
+    assert latency_figure([busy]).layout.xaxis.range[1] == pytest.approx(2.5 * 2)
+    steps = staircase((8, 64, 1.0), (72, 128, 1.1))
+    low, high = staircase_figure(steps).layout.yaxis.range
+    assert 0 < low < 1.0 < 1.1 < high
+    assert staircase_figure(staircase((8, 64, 0.1), (72, 128, 1.1))).layout.yaxis.range[0] == 0
 
 
 # On the page

@@ -3,10 +3,11 @@
 import pytest
 
 from tests.unit.small import small_model
+from workbench import saving
 from workbench.accounting import size_of_plan
-from workbench.errors import SettingsError
+from workbench.errors import ExportError, SettingsError
 from workbench.groups import find_groups
-from workbench.latency import LatencyComparison
+from workbench.latency import RUNTIMES, LatencyComparison
 from workbench.plan import PruningPlan
 from workbench.progress import ignore, never
 from workbench.prune import prune
@@ -49,8 +50,8 @@ def test_each_kind_of_plan_pays_in_its_own_encoding():
 def test_it_is_told_as_json():
     pruned = prune(SMALL, PLANS["channel"])
     told = []
-    saving = measure_saving(pruned, runtimes=["torch"], batch=2, runs=20, report=told.append)
-    values = saving.to_dict()
+    found = measure_saving(pruned, runtimes=["torch"], batch=2, runs=20, report=told.append)
+    values = found.to_dict()
     found = LatencyComparison.from_dict(values["measured_speedup"]["torch"])
     assert (found.runtime, found.dense.batch, found.dense.threads) == ("torch", 2, 1)
     assert values["encodings"]["removed"]["bytes"] < values["encodings"]["fp32"]["bytes"]
@@ -59,6 +60,17 @@ def test_it_is_told_as_json():
     assert measure_saving(pruned, runtimes=[]).speedups == {}
     with pytest.raises(SettingsError, match="no runtime 'tensorrt'"):
         measure_saving(pruned, runtimes=["tensorrt"])
+
+
+def test_a_network_that_cannot_be_written_is_told_of(monkeypatch):
+    def refuse(*arguments, **more):
+        raise ExportError("It cannot be written.", "")
+
+    monkeypatch.setattr(saving, "measure_speedup", refuse)
+    values = measure_saving(prune(SMALL, PLANS["weight"])).to_dict()
+    assert values["measured_speedup"] == {}
+    assert values["unmeasured"] == dict.fromkeys(RUNTIMES, "It cannot be written.")
+    assert values["encodings"]
 
 
 @pytest.fixture

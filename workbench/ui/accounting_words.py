@@ -70,9 +70,10 @@ def _of_channels(account: Account) -> str:
 
 def _advice_on_channels(account: Account) -> str:
     """What to do where fewer channels do not make it faster."""
-    if all(found.verdict == "faster" for found in account.speedups):
+    verdicts = {found.verdict for found in account.speedups}
+    if verdicts <= {"faster", "unclear"}:
         return ""
-    if any(found.verdict == "slower" for found in account.speedups):
+    if "slower" in verdicts:
         return " " + _(
             "Some numbers of channels suit a processor badly: keep multiples of 8, or look for the "
             "steps of a group under Staircase."
@@ -121,7 +122,7 @@ def _time_of_zeros(account: Account) -> str:
     why = _("because PyTorch and ONNX Runtime multiply by zeros as by any other number")
     if not account.speedups:
         return _("the network takes **as long as before**, {why}.").format(why=why)
-    if all(found.verdict == "same" for found in account.speedups):
+    if all(found.verdict in ("same", "unclear") for found in account.speedups):
         return _("the network takes **as long as before** (measured: {times}), {why}.").format(
             times=_figures(account.speedups), why=why
         )
@@ -154,6 +155,7 @@ def _time(one: LatencyComparison) -> str:
         "faster": _("**{times}× as fast** in {runtime}"),
         "slower": _("**slower** ({times}× as fast) in {runtime}"),
         "same": _("no faster in {runtime} ({times}×)"),
+        "unclear": _("too unsteady to tell in {runtime} ({times}×)"),
     }[one.verdict]
     return words.format(times=f"{one.measured_speedup:.2f}", runtime=runtime_title(one.runtime))
 

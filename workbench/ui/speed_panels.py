@@ -30,6 +30,7 @@ LATENCY, STAIRCASE = "latency", "staircase"
 _SPEED = "speed"
 _USUAL: Mapping[str, Any] = {"batch": 1, "threads": 1, "runtime": "onnxruntime", "group": ""}
 _MAX_BATCH = 256
+_BUSY = 1.5  # upper over lower quartile
 
 
 # Dense beside pruned
@@ -66,9 +67,11 @@ def _plan_key(plan: PruningPlan) -> str:
 def show_times(plan: PruningPlan) -> None:
     """Measure dense and pruned in turns, and what came of it."""
     _ask_times(plan)
-    _show_own_job(LATENCY, _plan_key(plan))
+    running = _show_own_job(LATENCY, _plan_key(plan))
     found = timings(plan)
     if not found:
+        if running:
+            return
         st.info(
             _(
                 "Not measured for this plan yet. Dense and pruned network are timed in turns, in "
@@ -83,6 +86,14 @@ def show_times(plan: PruningPlan) -> None:
         latency_figure(shown), key="latency",
         alt=_("Median time of a pass with quartiles, dense and pruned. ") + words,
     )  # fmt: skip
+    if any(one.dense.high_ms > _BUSY * one.dense.low_ms for one in shown):
+        st.warning(
+            _(
+                "The times vary a lot: other programs were busy on this machine. Measure again "
+                "when they are done."
+            ),
+            icon=":material/speed:",
+        )
     st.table(_table(found[::-1]), hide_index=True, border="horizontal")
     st.caption(
         _(
@@ -135,15 +146,23 @@ def _measure(plan: PruningPlan) -> None:
     start_job(LATENCY, _("Timing"), request)
 
 
-def _show_own_job(kind: str, begin: str) -> None:
-    """The job of that kind: as long as it runs, or where it was about what is shown."""
+def _show_own_job(kind: str, begin: str) -> bool:
+    """The job of that kind: as long as it runs, or where it was about what is shown.
+
+    Returns:
+        Whether it is still at work.
+    """
     job = latest_job(kind)
     if job is not None and (job.active or job.request.get("begin") == begin):
         show_job(kind)
+    return job is not None and job.active
 
 
 def _table(found: list[LatencyComparison]) -> pd.DataFrame:
-    verdicts = {"faster": _("faster"), "slower": _("slower"), "same": _("no difference")}
+    verdicts = {
+        "faster": _("faster"), "slower": _("slower"), "same": _("no difference"),
+        "unclear": _("too unsteady to tell"),
+    }  # fmt: skip
     return pd.DataFrame(
         [
             {
@@ -193,9 +212,11 @@ def show_staircase(plan: PruningPlan) -> None:
         return
     group, runtime, batch, threads = _ask_staircase(names)
     key = _staircase_key(group, runtime, batch, threads)
-    _show_own_job(STAIRCASE, key)
+    running = _show_own_job(STAIRCASE, key)
     found = _kept_staircase(key)
     if found is None:
+        if running:
+            return
         st.info(
             _(
                 "Not measured yet. The whole network is timed with this group cut to several "

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 
 from workbench.ui.i18n import _
-from workbench.ui.theme import DENSE, HIGHLIGHT, KEPT, lay_out, milliseconds, translucent
+from workbench.ui.theme import DENSE, GRID, HIGHLIGHT, KEPT, lay_out, milliseconds, translucent
 
 if TYPE_CHECKING:
     from workbench.latency import Latency, LatencyComparison
@@ -23,23 +23,26 @@ def latency_figure(found: Sequence[LatencyComparison], *, height: int | None = N
         height: In pixels; None makes rows that can be read.
     """
     figure = go.Figure()
-    for name, colour, symbol in (
-        (_("Dense"), DENSE, "square"), (_("Pruned"), KEPT, "circle")
-    ):  # fmt: skip
-        pick = [one.dense if symbol == "square" else one.pruned for one in found]
+    networks = ((_("Dense"), DENSE, "square"), (_("Pruned"), KEPT, "circle"))
+    for number, (name, colour, symbol) in enumerate(networks):
+        times = [(one.dense, one.pruned)[number] for one in found]
         figure.add_scatter(
-            x=[time.median_ms for time in pick], y=[_row(one) for one in found], name=name,
-            mode="markers+text", text=[milliseconds(time.median_ms) for time in pick],
-            textposition="top center", error_x=_errors(pick),
+            x=[time.median_ms for time in times], name=name, mode="markers",
+            y=[f"{_row(one)} · {name.lower()}" for one in found], error_x=_errors(times),
             marker={"size": 11, "color": colour, "symbol": symbol},
-            hovertemplate="<b>%{y}</b><br>%{text}<extra>%{fullData.name}</extra>",
+            text=[milliseconds(time.median_ms) for time in times],
+            hovertemplate="<b>%{y}</b><br>%{text}<extra></extra>",
         )  # fmt: skip
-    lay_out(figure, height=height or 110 + 64 * len(found), x_title=_("Milliseconds"), legend=True)
-    most = max(time.high_ms for one in found for time in (one.dense, one.pruned))
-    figure.update_xaxes(range=[0, 1.1 * most], fixedrange=True)
+    rows = [f"{_row(one)} · {name.lower()}" for one in found for name, _c, _s in networks]
+    lay_out(figure, height=height or 110 + 34 * len(rows), x_title=_("Milliseconds"))
+    every = [time for one in found for time in (one.dense, one.pruned)]
+    most = max(time.median_ms for time in every)
+    most = min(1.1 * max(time.high_ms for time in every), 2.5 * most)
+    figure.update_xaxes(range=[0, most], fixedrange=True, showgrid=True, gridcolor=GRID)
     figure.update_yaxes(
-        autorange="reversed", fixedrange=True, automargin=True, showgrid=False, type="category"
-    )
+        categoryorder="array", categoryarray=rows[::-1], fixedrange=True, automargin=True,
+        showgrid=False, type="category",
+    )  # fmt: skip
     return figure
 
 
@@ -87,7 +90,9 @@ def staircase_figure(
     )  # fmt: skip
     figure.update_layout(legend={"y": 1.1})
     figure.update_xaxes(range=[0, staircase.num_units + 1], fixedrange=True)
-    figure.update_yaxes(rangemode="tozero", fixedrange=True)
+    medians = [step.latency.median_ms for step in steps]
+    low = 0.8 * min(medians) if min(medians) > 0.6 * max(medians) else 0
+    figure.update_yaxes(range=[low, 1.15 * max(medians)], fixedrange=True)
     return figure
 
 
@@ -102,9 +107,7 @@ def unit_title(unit: str) -> str:
 def _row(one: LatencyComparison) -> str:
     from workbench.latency import RUNTIMES  # with torch, which the first page does without
 
-    return _("{runtime}<br>batch {batch}, threads {threads}").format(
-        runtime=RUNTIMES[one.runtime], batch=one.dense.batch, threads=one.dense.threads
-    )
+    return RUNTIMES[one.runtime]
 
 
 def _errors(times: Sequence[Latency]) -> dict[str, object]:
