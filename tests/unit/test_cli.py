@@ -400,6 +400,9 @@ def test_prune_goes_all_the_way(result, model, data, tmp_path, capsys):
     assert set(found["seconds"]) == {"dense", "pruned", "repaired", "finetuned", "export"}
     assert {Path(name).name for name in found["files"]} >= {"model.onnx", "model.py", "plan.yaml"}
     assert found["export"]["max_abs_diff"] < 1e-3
+    saved = found["accounting"]
+    assert set(saved["measured_speedup"]) == {"torch", "onnxruntime"}
+    assert saved["encodings"]["bitmask"]["bytes"] < 0.2 * saved["encodings"]["fp32"]["bytes"]
     report = json.loads((tmp_path / "out" / "report.json").read_bytes())
     assert [row["stage"] for row in report["stages"]] == [
         "dense",

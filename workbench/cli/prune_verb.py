@@ -23,9 +23,11 @@ from workbench.errors import PlanError
 from workbench.experiment import Run, run_experiment
 from workbench.export import Exported, check_target, export_model
 from workbench.finetune_settings import FineTuneSettings
+from workbench.latency import MIN_RUNS, RUNTIMES
 from workbench.model import Model
 from workbench.plan import PruningPlan
 from workbench.plan_file import read_plan
+from workbench.saving import Saving, measure_saving
 
 STAGES = ("dense", "pruned", "repaired", "finetuned")
 
@@ -49,18 +51,22 @@ def prune(arguments: Namespace) -> Outcome:
     values = describe(model, data) | _result(run, plan, None)
     text = measurements_table([(stage.name, stage.measurement) for stage in run.stages])
     text = "\n\n".join(filter(None, (text, _repair_text(run))))
-    if not arguments.out:
-        return values, text
     write_json(arguments.json, values)
     try:
         with ProgressLine() as line:
+            line.start("Timing the dense and the pruned model in turns")
+            saving = measure_saving(pruned, runs=MIN_RUNS, report=line)
+            values |= {"accounting": saving.to_dict()}
+            text += f"\n\n{_saving_text(saving)}"
+            if not arguments.out:
+                return values, text
             line.start(f"Exporting to {arguments.out}")
             exported = export_model(
                 pruned.model, data, plan, arguments.out, run=run, dense=model, report=line
             )
     except BaseException as error:  # what was measured, perhaps for hours, is told all the same
         raise UnfinishedError((values, text), error) from error
-    values = describe(model, data) | _result(run, plan, exported)
+    values |= _result(run, plan, exported)
     return values, f"{text}\n\n{exported_text(exported)}"
 
 
@@ -130,6 +136,23 @@ def _result(run: Run, plan: PruningPlan, exported: Exported | None) -> dict[str,
         values["repair"] = {"method": run.repair} | repaired.repair.to_dict()
     files = [str(exported.folder / file.name) for file in exported.files] if exported else []
     return values | {"plan": plan.to_dict(), "files": files, "seconds": seconds}
+
+
+def _saving_text(saving: Saving) -> str:
+    """What the pruned model saves, in a line for the file and one for the time."""
+    sizes = saving.sizes
+    file = (
+        f"Weights file: {sizes.file_bytes:,} bytes, zipped {sizes.zipped_bytes:,} "
+        f"(dense: {sizes.dense_file_bytes:,}, zipped {sizes.dense_zipped_bytes:,})."
+    )
+    times = [
+        f"{found.measured_speedup:.2f}x ({found.speedup_low:.2f} to {found.speedup_high:.2f}) "
+        f"in {RUNTIMES[name]}"
+        for name, found in saving.speedups.items()
+    ]
+    times += [f"not in {RUNTIMES[name]}: {why}" for name, why in saving.unmeasured.items()]
+    theory = f"theoretical speedup {saving.theoretical_speedup:.2f}x"
+    return f"{file}\nMeasured speedup: {', '.join(times)}; {theory}."
 
 
 def _repair_text(run: Run) -> str:
