@@ -44,11 +44,11 @@ def repair_sentence(run: Run, stage: Stage, record: RepairRecord) -> str:
 
     before = run.stage("pruned")
     title = REPAIRS[run.repair].title
-    sentence = _("{repair} took {time}.").format(repair=title, time=duration(stage.seconds))
+    sentence = _("{repair} took {time}.").format(repair=title, time=_spent(stage.seconds))
     if before is not None:
         sentence = _("{repair} brought {before} to {after} in {time}, without labels.").format(
             repair=title, before=percent(before.measurement.accuracy, 2),
-            after=percent(stage.measurement.accuracy, 2), time=duration(stage.seconds),
+            after=percent(stage.measurement.accuracy, 2), time=_spent(stage.seconds),
         )  # fmt: skip
     if record.chosen in REPAIRS and record.chosen != run.repair:
         sentence += " " + _(
@@ -56,6 +56,10 @@ def repair_sentence(run: Run, stage: Stage, record: RepairRecord) -> str:
             "kept."
         ).format(chosen=REPAIRS[record.chosen].title)
     return sentence
+
+
+def _spent(seconds: float) -> str:
+    return duration(seconds) if seconds >= 1 else _("less than a second")
 
 
 def _steps_sentence(record: RepairRecord) -> str:

@@ -41,7 +41,8 @@ def repair_figure(steps: Sequence[RepairStep], *, height: int = 300) -> go.Figur
             + _("error {error}").format(error="%{y:.3f}") + f"<extra>{name}</extra>",
         )  # fmt: skip
     lay_out(figure, height=height, y_title=_("Reconstruction error"), legend=True)
-    figure.update_yaxes(rangemode="tozero", fixedrange=True)
+    top = max((max(step.error_before, step.error_after) for step in steps), default=1.0) or 1.0
+    figure.update_yaxes(range=[-0.06 * top, 1.08 * top], fixedrange=True)
     names = [step.layer.partition(" + ")[0] for step in steps]
     figure.update_xaxes(range=[-0.6, len(steps) - 0.4], fixedrange=True, **layer_ticks(names))
     return figure
