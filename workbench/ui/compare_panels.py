@@ -222,7 +222,7 @@ def _show_chosen(found: Sequence[ShelvedRun]) -> None:
     if current is None:
         return
     with st.container(border=True):
-        left, right = st.columns([3, 2], vertical_alignment="center")
+        left, right = st.columns(2, vertical_alignment="center")
         left.markdown(f"**{plain(current.name)}** · {_describe(current)}")
         with right.container(horizontal=True, horizontal_alignment="right"):
             st.button(

@@ -225,7 +225,7 @@ def _add_path(figure: go.Figure, mark: Mark, size_title: str) -> None:
     figure.add_scatter(
         x=[size for size, _accuracy in steps], y=[accuracy for _size, accuracy in steps],
         mode="lines", showlegend=False, hoverinfo="skip",
-        line={"color": translucent(_colour(mark), 0.9 if mark.current else 0.4), "width": 1.2},
+        line={"color": translucent(_colour(mark), 0.9 if mark.current else 0.55), "width": 1.2},
     )  # fmt: skip
     between = [step for step in mark.path if step.stage != "dense"]
     figure.add_scatter(
