@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from workbench.data import Data
     from workbench.device import choose_device
     from workbench.distributions import layer_histogram, weight_distributions
+    from workbench.encodings import measure_encodings
     from workbench.errors import WorkbenchError
     from workbench.experiment import (
         Run,
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     )
     from workbench.export import export_model
     from workbench.finetune import FineTuned, FineTuneSettings, finetune
+    from workbench.granularity import Granularity, parse_granularity
+    from workbench.groups import Group, Groups, find_groups
     from workbench.latency import Latency, measure_latency
     from workbench.layers import Inspection, LayerInfo, inspect
     from workbench.loading import load_data, load_model, sample_data_names, sample_names
@@ -34,9 +37,11 @@ if TYPE_CHECKING:
     from workbench.plan import PruningPlan
     from workbench.plan_file import read_plan, write_plan
     from workbench.progress import Progress
-    from workbench.prune import Pruned, build_masks, prune
-    from workbench.repair import REPAIRS, repair
+    from workbench.prune import Pruned, build_masks, preview, prune
+    from workbench.repair import REPAIRS, Repaired, RepairStep, repair
     from workbench.sensitivity import SensitivityCurves, SensitivitySettings, measure_sensitivity
+    from workbench.speedup import measure_speedup
+    from workbench.staircase import measure_staircase
 
 __all__ = [
     "ALLOCATIONS",
@@ -46,6 +51,9 @@ __all__ = [
     "Data",
     "FineTuneSettings",
     "FineTuned",
+    "Granularity",
+    "Group",
+    "Groups",
     "Inspection",
     "Latency",
     "LayerInfo",
@@ -55,6 +63,8 @@ __all__ = [
     "Progress",
     "Pruned",
     "PruningPlan",
+    "RepairStep",
+    "Repaired",
     "Run",
     "Score",
     "SensitivityCurves",
@@ -65,6 +75,7 @@ __all__ = [
     "build_masks",
     "choose_device",
     "export_model",
+    "find_groups",
     "finetune",
     "finetune_and_measure",
     "inspect",
@@ -72,9 +83,14 @@ __all__ = [
     "load_data",
     "load_model",
     "measure",
+    "measure_encodings",
     "measure_latency",
     "measure_sensitivity",
+    "measure_speedup",
+    "measure_staircase",
     "parse_budget",
+    "parse_granularity",
+    "preview",
     "prune",
     "prune_and_measure",
     "read_plan",
@@ -96,10 +112,13 @@ _HOMES = {
     "data": ("Data",),
     "device": ("choose_device",),
     "distributions": ("layer_histogram", "weight_distributions"),
+    "encodings": ("measure_encodings",),
     "errors": ("WorkbenchError",),
     "experiment": ("Run", "Stage", "finetune_and_measure", "prune_and_measure", "run_experiment"),
     "export": ("export_model",),
     "finetune": ("FineTuneSettings", "FineTuned", "finetune"),
+    "granularity": ("Granularity", "parse_granularity"),
+    "groups": ("Group", "Groups", "find_groups"),
     "latency": ("Latency", "measure_latency"),
     "layers": ("Inspection", "LayerInfo", "inspect"),
     "loading": ("load_data", "load_model", "sample_data_names", "sample_names"),
@@ -108,9 +127,11 @@ _HOMES = {
     "plan": ("PruningPlan",),
     "plan_file": ("read_plan", "write_plan"),
     "progress": ("Progress",),
-    "prune": ("Pruned", "build_masks", "prune"),
-    "repair": ("REPAIRS", "repair"),
+    "prune": ("Pruned", "build_masks", "preview", "prune"),
+    "repair": ("REPAIRS", "RepairStep", "Repaired", "repair"),
     "sensitivity": ("SensitivityCurves", "SensitivitySettings", "measure_sensitivity"),
+    "speedup": ("measure_speedup",),
+    "staircase": ("measure_staircase",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
