@@ -27,7 +27,8 @@ def show_spread() -> None:
     with st.container(border=True):
         columns = st.columns([1.75, 0.85, 1.5, 1.5, 0.65, 1.0], vertical_alignment="bottom")
         unit = str(session.setting(_UNIT, _SPARSITY))
-        unit_key, units = f"{_UNIT}_{unit}", list(UNITS)
+        # titles change with the kind, and a widget that outlives its titles hands out an old one
+        unit_key, units = f"{_UNIT}_{unit}_{kind.structured}", list(UNITS)
         columns[0].selectbox(
             _("Target"), units, units.index(unit), key=unit_key,
             format_func=_unit_titles(kind.structured).__getitem__,
