@@ -9,6 +9,7 @@ import streamlit as st
 
 from workbench.errors import WorkbenchError
 from workbench.granularity import EXAMPLES, MAX_BLOCK, Granularity, parse_granularity
+from workbench.plan import PruningPlan
 from workbench.ui import plan_state, session
 from workbench.ui.errors import callback, plain
 from workbench.ui.i18n import _
@@ -16,12 +17,14 @@ from workbench.ui.words import explain
 
 PATTERNS = ("2:4", "4:8", "1:4")
 MULTIPLES = (1, 4, 8, 16)
+_DRAWN = "granularity_drawn"
 _LAST_NAMES = "granularity_by_kind"
 
 
 def show_granularity() -> None:
     """Choose what goes together, and the numbers that belong to it."""
     plan = session.plan()
+    st.session_state[_DRAWN] = (plan.granularity, plan.channel_multiple)
     kind = parse_granularity(plan.granularity)
     fitting, others = _kinds(kind)
     with st.container(border=True):
@@ -40,6 +43,11 @@ def show_granularity() -> None:
                     title=kind_titles()[name], reason=plain(reason)
                 )
             )
+
+
+def are_of(plan: PruningPlan) -> bool:
+    """Whether the choices on the page are those of a plan."""
+    return st.session_state.get(_DRAWN) == (plan.granularity, plan.channel_multiple)
 
 
 def kind_titles() -> dict[str, str]:

@@ -9,7 +9,7 @@ import streamlit as st
 
 from workbench.errors import PlanError
 from workbench.plan import PruningPlan
-from workbench.ui import bench, links, plan_state, run_shelf, session
+from workbench.ui import bench, links, plan_choices, plan_state, run_shelf, session
 from workbench.ui.equaliser import Board, Measured, equaliser, protected_locks
 from workbench.ui.errors import callback, fragment, guard, plain
 from workbench.ui.i18n import _
@@ -32,11 +32,10 @@ def show_editor() -> None:
 def _edit() -> None:
     if plan_state.follow_other_tabs():
         st.rerun()
-    before = session.plan()
     plan_state.take_edit()
     plan = session.plan()
-    if plan.granularity != before.granularity:
-        st.rerun()  # the choices above the editor are those of another granularity
+    if not plan_choices.are_of(plan):
+        st.rerun()  # undo led to a plan of another granularity
     board = plan_state.board()
     plan_state.note_shown(plan)
     equaliser(

@@ -7,6 +7,7 @@
 // back to a plan of another kind, whose columns the page then brings.
 
 const CROWDS = [[MOST_NAMED_COLUMNS + 1, "dense"], [40, "close"], [13, "loose"], [0, "few"]];
+const LEAVE_PAUSE_MS = 300;
 const STATES = new WeakMap(); // by mount point: lives as long as the component is on the page
 const HISTORIES = (globalThis.workbenchEqualiser ??= new Map()); // by key and model: survives page switches
 
@@ -16,6 +17,7 @@ export default function render({ data, parentElement, setStateValue }) {
   if (!state) {
     state = newState(parentElement.querySelector(".equaliser"));
     STATES.set(parentElement, state);
+    addEventListener("pointerdown", state.onPress, true);
   }
   state.data = data;
   state.text = data.text;
@@ -32,20 +34,29 @@ export default function render({ data, parentElement, setStateValue }) {
     build(state);
   };
   if (state.outdated && !state.before) state.rebuild();
-  return () => {
-    commit(state);
-    state.observer?.disconnect();
-    STATES.delete(parentElement);
-  };
+  return () => leave(state, parentElement);
+}
+
+/** The page is left: send what the hand has not yet let go of. The page that comes must be there before, or
+    Streamlit takes the message for a wish to stay and draws neither page. */
+function leave(state, parentElement) {
+  const { send } = state;
+  state.send = (plan) => setTimeout(() => send(plan), LEAVE_PAUSE_MS);
+  commit(state);
+  state.observer?.disconnect();
+  removeEventListener("pointerdown", state.onPress, true);
+  STATES.delete(parentElement);
 }
 
 function newState(root) {
-  return {
+  const state = {
     root, data: null, text: null, model: null, board: null, look: null, revision: null, values: [], known: [],
     history: null, outdated: false, rebuild: null, awaiting: false, members: null,
     selected: 0, shown: null, before: null, drag: null, presses: [], typing: false, brush: false,
     keyTimer: 0, frame: 0,
   };
+  state.onPress = (event) => onPressElsewhere(state, event);
+  return state;
 }
 
 /** Start on a model: take its plan, and its history where this page was left and opened again. */

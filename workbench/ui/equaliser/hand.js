@@ -324,6 +324,11 @@ function listenToInput(state) {
   });
 }
 
+/** A press anywhere else ends a change at once, before a link can lead to another page. */
+function onPressElsewhere(state, event) {
+  if (state.before && !state.drag && !event.composedPath().includes(state.root)) commit(state);
+}
+
 /** Wire the board, the number field and the shortcuts. */
 function listen(state) {
   const { tracks, root } = state;
