@@ -14,7 +14,7 @@ from workbench.ui import bench, session, speed_panels
 from workbench.ui.accounting_words import Account, what_it_saves
 from workbench.ui.charts.encodings import encodings_figure
 from workbench.ui.charts.show import show_chart
-from workbench.ui.errors import fragment, guarded
+from workbench.ui.errors import fragment
 from workbench.ui.i18n import _
 from workbench.ui.theme import in_bytes, percent
 
@@ -22,9 +22,7 @@ if TYPE_CHECKING:
     from workbench.encodings import EncodedSizes, Encoding
     from workbench.store import ModelRef
 
-KEY = "accounting"
 NO_BREAK = "\N{NO-BREAK SPACE}"
-_PLAN = "accounting_plan"
 _POLL_S = 1.0
 
 
@@ -33,7 +31,7 @@ def show_accounting() -> None:
 
     It is a part of the page that reruns alone, and it follows the plan within a second.
     """
-    st.fragment(guarded(_panel), key=KEY)()
+    fragment(_panel)
 
 
 def _panel() -> None:
@@ -41,36 +39,30 @@ def _panel() -> None:
         _("Why is it not smaller, or not faster?"), icon=":material/balance:", key="account_open",
         on_change="rerun",
     )  # fmt: skip
-    if not panel.open:
-        return
-    with panel:
-        plan = session.plan()
-        st.session_state[_PLAN] = plan.digest
-        fragment(_follow, run_every=_POLL_S)
-        account = _account(plan)
-        st.markdown(what_it_saves(account))
-        views = {
-            "size": _("File size"),
-            "time": _("Time"),
-            "staircase": _("Staircase of a group"),
-        }
-        view = st.segmented_control(
-            _("Show"), list(views), format_func=views.__getitem__, default="size",
-            key="account_view", persist_state="session", label_visibility="collapsed",
-            required=True,
-        )  # fmt: skip
-        if view == "time":
-            speed_panels.show_times(plan)
-        elif view == "staircase":
-            speed_panels.show_staircase(plan)
-        else:
-            _show_sizes(account)
+    if panel.open:
+        with panel:
+            fragment(_content, run_every=_POLL_S)  # a released column redraws its own part only
 
 
-def _follow() -> None:
-    """Draw the panel again when the plan has changed since."""
-    if st.session_state.get(_PLAN) != session.plan().digest:
-        st.rerun(scope=KEY)
+def _content() -> None:
+    plan = session.plan()
+    account = _account(plan)
+    st.markdown(what_it_saves(account))
+    views = {
+        "size": _("File size"),
+        "time": _("Time"),
+        "staircase": _("Staircase of a group"),
+    }
+    view = st.segmented_control(
+        _("Show"), list(views), format_func=views.__getitem__, default="size", key="account_view",
+        persist_state="session", label_visibility="collapsed", required=True,
+    )  # fmt: skip
+    if view == "time":
+        speed_panels.show_times(plan)
+    elif view == "staircase":
+        speed_panels.show_staircase(plan)
+    else:
+        _show_sizes(account)
 
 
 def _account(plan: PruningPlan) -> Account:
