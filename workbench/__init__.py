@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from workbench.progress import Progress
     from workbench.prune import Pruned, build_masks, preview, prune
     from workbench.repair import REPAIRS, Repaired, RepairStep, repair
+    from workbench.saving import measure_saving
     from workbench.sensitivity import SensitivityCurves, SensitivitySettings, measure_sensitivity
     from workbench.speedup import measure_speedup
     from workbench.staircase import measure_staircase
@@ -85,6 +86,7 @@ __all__ = [
     "measure",
     "measure_encodings",
     "measure_latency",
+    "measure_saving",
     "measure_sensitivity",
     "measure_speedup",
     "measure_staircase",
@@ -129,6 +131,7 @@ _HOMES = {
     "progress": ("Progress",),
     "prune": ("Pruned", "build_masks", "preview", "prune"),
     "repair": ("REPAIRS", "RepairStep", "Repaired", "repair"),
+    "saving": ("measure_saving",),
     "sensitivity": ("SensitivityCurves", "SensitivitySettings", "measure_sensitivity"),
     "speedup": ("measure_speedup",),
     "staircase": ("measure_staircase",),

@@ -155,7 +155,7 @@ def measure_staircase(
     check_timing(runs, batch, threads)
     groups = groups or find_groups(model, "channel")
     found = groups.group(group)
-    widths = _widths(group, counts, found.num_units)
+    widths = _widths(found, counts)
     passes: list[Pass] = []
     with cpu_threads(threads):
         maker = _Maker(model, found, groups, runtime, batch, threads)
@@ -241,11 +241,12 @@ def _quotient(one: Sequence[float], other: Sequence[float]) -> tuple[float, floa
     return low, statistics.median(quotients), high
 
 
-def _widths(group: str, counts: Sequence[int] | None, num_units: int) -> list[int]:
+def _widths(group: Group, counts: Sequence[int] | None) -> list[int]:
+    num_units = group.num_units
     for count in counts or ():
         if not 1 <= count <= num_units:
             raise SettingsError(
-                f"{group} cannot be cut to {count}: it has {num_units} units.",
+                f"{group.name} cannot be cut to {count}: it has {num_units} {group.unit}s.",
                 f"Choose numbers from 1 to {num_units}.",
             )
     return sorted({*(counts or usual_counts(num_units)), num_units})

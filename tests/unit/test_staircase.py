@@ -141,7 +141,7 @@ def test_a_stop_leaves_nothing_half_measured():
 def test_what_cannot_be_measured_is_refused():
     with pytest.raises(PlanError, match="no group 'fd'"):
         measure_staircase(SMALL, "fd", groups=GROUPS)
-    with pytest.raises(SettingsError, match=r"fc cannot be cut to 7: it has 6 units\."):
+    with pytest.raises(SettingsError, match=r"fc cannot be cut to 7: it has 6 neurons\."):
         measure_staircase(SMALL, "fc", counts=[7], groups=GROUPS)
     with pytest.raises(SettingsError, match=r"runs is 19\."):
         measure_staircase(SMALL, "fc", runs=19, groups=GROUPS)

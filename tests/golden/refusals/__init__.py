@@ -8,12 +8,13 @@ that refuses it. After a change of wording write the table anew and read the dif
     git diff tests/golden/refusals.yaml
 """
 
-from tests.golden.refusals import commands, data, models, thin, values
+from tests.golden.refusals import commands, data, models, speed, thin, values
 from tests.golden.refusals.table import TABLE, Row, observe, read_table, write_table
 
 MAKERS = {
     maker.__name__: maker
-    for maker in (*models.MAKERS, *thin.MAKERS, *data.MAKERS, *values.MAKERS, *commands.MAKERS)
+    for part in (models, thin, data, values, speed, commands)
+    for maker in part.MAKERS
 }
 """Functions by the name of their row; each takes an empty folder and must be refused."""
 
