@@ -17,7 +17,8 @@ from workbench.model import check_fit
 from workbench.names import suggest
 from workbench.progress import Report, ShouldStop, ignore, never
 from workbench.prune import Pruned
-from workbench.reconstruct import RepairStep, affordable_images, reconstruct_
+from workbench.reconstruct import RepairStep as RepairStep
+from workbench.reconstruct import affordable_images, reconstruct_
 
 NUM_SAMPLES = 2_000
 BATCH = 250

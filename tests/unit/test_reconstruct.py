@@ -14,6 +14,7 @@ from workbench import reconstruct
 from workbench.progress import Progress
 from workbench.reconstruct import affordable_images, reconstruct_, ridge
 from workbench.reconstruct.graph import trace
+from workbench.reconstruct.recurrent import reconstruct_recurrent_
 from workbench.reconstruct.ridge import Problem, hold_out, solve
 from workbench.reconstruct.rows import Places, extent_of, output_rows, patch_rows
 
@@ -400,7 +401,7 @@ def test_layers_used_twice_and_unknown_ones_are_left_with_a_note():
     class Twice(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.gru = nn.GRU(8, 6, batch_first=True)
+            self.gru = nn.GRU(8, 3, batch_first=True, bidirectional=True)
             self.again = nn.Linear(6, 6)
 
         def forward(self, x: Tensor) -> Tensor:
@@ -416,6 +417,69 @@ def test_layers_used_twice_and_unknown_ones_are_left_with_a_note():
         "again is used 2 times in a pass, so it was left as it is.",
     )
     assert torch.equal(network.again.weight, dense.again.weight * masks["again.weight"])
+
+
+@pytest.mark.parametrize("kind", [nn.GRU, nn.LSTM, nn.RNN])
+@pytest.mark.parametrize("batch_first", [True, False])
+def test_recurrent_layers_are_solved_gate_by_gate(kind, batch_first):
+    class Rows(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.recurrent = kind(16, 10, 2, batch_first=batch_first)
+            self.classifier = nn.Linear(10, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            steps = x.transpose(1, 2).flatten(2)
+            if batch_first:
+                return self.classifier(self.recurrent(steps)[0][:, -1])
+            return self.classifier(self.recurrent(steps.transpose(0, 1))[0][-1])
+
+    torch.manual_seed(0)
+    dense = Rows().eval()
+    with torch.no_grad():
+        for parameter in dense.recurrent.parameters():
+            parameter.mul_(2)
+    pruned, masks = masked(dense, 0.4)
+    with torch.no_grad():
+        for name in ("weight_ih_l0", "weight_hh_l1"):
+            mask = torch.rand(dense.recurrent.get_parameter(name).shape) > 0.4
+            masks[f"recurrent.{name}"] = mask
+            pruned.recurrent.get_parameter(name).mul_(mask)
+    network = copy.deepcopy(pruned)
+    done = reconstruct_(network, dense, images(), masks=masks, kept={})
+    for key, mask in masks.items():
+        assert (network.get_parameter(key)[~mask] == 0).all()
+    assert [step.layer for step in done.steps] == ["recurrent.l0", "recurrent.l1", "classifier"]
+    assert all(step.kept and step.error_after < step.error_before for step in done.steps)
+    assert distance(network, dense) < 0.5 * distance(pruned, dense)
+
+
+def test_hidden_units_that_are_gone_are_made_up_for():
+    """Units 0 and 1 are twins that share their work: one of them can do it alone."""
+    torch.manual_seed(0)
+    dense = nn.GRU(6, 4, batch_first=True).eval()
+    thin = nn.GRU(6, 3, batch_first=True).eval()
+    kept = torch.tensor([1, 2, 3])
+    rows = torch.cat([kept + 4 * gate for gate in range(3)])
+    with torch.no_grad():
+        for gate in range(3):
+            for name in ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"):
+                parameter = dense.get_parameter(name)
+                parameter[4 * gate] = parameter[4 * gate + 1]
+        for name, parameter in thin.named_parameters():
+            part = dense.get_parameter(name)[rows]
+            parameter.copy_(part[:, kept] if name == "weight_hh_l0" else part)
+    inputs = torch.randn(80, 9, 6)
+    places = Places(80, 0, inputs.device)
+    (step,) = reconstruct_recurrent_(
+        thin, dense, "gru", inputs, inputs, masks={}, kept=kept, places=places
+    )
+    assert step.error_before > 1e-3
+    assert step.error_after < 1e-6
+    with torch.no_grad():
+        torch.testing.assert_close(
+            thin(inputs)[0], dense(inputs)[0][..., kept], atol=1e-3, rtol=1e-3
+        )
 
 
 def test_large_images_are_fewer_and_rows_are_bounded(monkeypatch):

@@ -91,7 +91,7 @@ def reconstruct_(
     before = {key: value.clone() for key, value in module.state_dict().items()}
     steps: list[RepairStep] = []
     batches = images.split(max(1, min(BATCH, len(images) // 4)))
-    total = len(batches) + len(graph.layers)
+    total = len(batches) + len(graph.layers) + len(graph.recurrent)
 
     def check() -> None:
         if should_stop():
@@ -104,15 +104,13 @@ def reconstruct_(
         check()
 
     places = Places(len(images), seed, images.device)
-    recorder = Recorder(dense, graph, places, _num_rows(dense, graph), kept, check)
+    recorder = Recorder(dense, graph, places, _num_rows(dense, graph), check)
     try:
         for number, batch in enumerate(batches, 1):
             check()
             recorder.record(dense, batch)
             report(Progress(number, total, "Watching the dense model"))
-        solver = Solver(
-            module, graph, recorder.rows(), recorder.num_rows, places, masks, tell
-        )  # fmt: skip
+        solver = Solver(module, dense, graph, recorder, places, masks, kept, tell)
         with solver:
             module(images)
     except _StoppedError:

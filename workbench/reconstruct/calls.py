@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from workbench.reconstruct.recurrent import RECURRENT, can_solve
+
 LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 """Layers whose weights can be solved for."""
 CONVOLUTIONS = {torch.conv1d, torch.conv2d, torch.conv3d}
@@ -30,8 +32,8 @@ class Call:
     """One call of a function.
 
     Attributes:
-        kind: ``layer``, ``norm``, ``add``, ``clamp`` or ``other``.
-        path: Of the layer or normalisation.
+        kind: ``layer``, ``norm``, ``recurrent``, ``add``, ``clamp`` or ``other``.
+        path: Of the layer, normalisation or recurrent module.
         bounds: Of a clamp: lowest and highest value that passes.
     """
 
@@ -54,11 +56,14 @@ class Parts:
         self.modules = dict(network.named_modules())
         self._layers: dict[int, str] = {}
         self._norms: dict[int, str] = {}
+        self._recurrent: dict[int, str] = {}
         for path, module in self.modules.items():
             if isinstance(module, LAYERS):
                 self._layers[id(module.weight)] = path
             elif isinstance(module, _BatchNorm) and module.running_mean is not None:
                 self._norms[id(module.running_mean)] = path
+            elif isinstance(module, nn.RNNBase) and can_solve(module):
+                self._recurrent[id(module.weight_ih_l0)] = path
 
     def recognise(self, function: Function, args: Arguments, kwargs: Keywords) -> Call:
         """What a call is."""
@@ -68,6 +73,9 @@ class Parts:
         if function is F.batch_norm:
             path = self._norms.get(id(argument(args, kwargs, 1, "running_mean")))
             return Call("norm", path) if path is not None else OTHER
+        if function in RECURRENT and isinstance(args[2], list):  # else the sequence is packed
+            path = self._recurrent.get(id(args[2][0]))
+            return Call("recurrent", path) if path is not None else OTHER
         if function in ADDITIONS:
             return Call("add") if _adds_alike(args) else OTHER
         return _clamp(function, args, kwargs)

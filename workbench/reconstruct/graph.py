@@ -57,11 +57,13 @@ class Graph:
 
     Attributes:
         layers: Path to layer, for those that can be solved for.
+        recurrent: Paths of recurrent modules that can be solved for.
         notes: Why some cannot.
         widest: Numbers per image in its largest tensor.
     """
 
     layers: dict[str, Layer]
+    recurrent: tuple[str, ...]
     notes: tuple[str, ...]
     widest: int
 
@@ -76,7 +78,10 @@ def trace(network: nn.Module, images: Tensor) -> Graph:
     tracer = _Tracer(network)
     with tracer, torch.no_grad():
         network(images)
-    return Graph(tracer.layers(), tuple(tracer.notes()), -(-tracer.widest // len(images)))
+    return Graph(
+        tracer.layers(), tracer.recurrent(), tuple(tracer.notes()),
+        -(-tracer.widest // len(images)),
+    )  # fmt: skip
 
 
 class _Tracer(TorchFunctionMode):
@@ -125,6 +130,11 @@ class _Tracer(TorchFunctionMode):
                 found[node.name] = self._layer(node)
         return found
 
+    def recurrent(self) -> tuple[str, ...]:
+        """The recurrent modules that are called exactly once."""
+        called = [node.name for node in self._nodes if node.call.kind == "recurrent"]
+        return tuple(path for path in called if called.count(path) == 1)
+
     def notes(self) -> Iterable[str]:
         """Why a layer is left as it is."""
         for path, module in self._parts.modules.items():
@@ -137,7 +147,9 @@ class _Tracer(TorchFunctionMode):
                 yield f"{path} ({type(module).__name__}) was left as it is."
 
     def _num_calls(self, path: str) -> int:
-        return sum(node.call.kind == "layer" and node.name == path for node in self._nodes)
+        return sum(
+            node.call.kind in {"layer", "recurrent"} and node.name == path for node in self._nodes
+        )
 
     def _layer(self, node: _Node) -> Layer:
         module = self._parts.modules[node.name]

@@ -20,13 +20,16 @@ class Recorder(TorchFunctionMode):
         graph: Its layers.
         places: Where to look.
         num_rows: Path of a layer to the rows it needs.
-        kept: Path of a layer to the outputs that are kept; all where it is not named.
         check: Called at every layer; may raise to end the work.
+
+    Attributes:
+        num_rows: Target to the rows it is given.
+        sequences: Path of a recurrent module to the batches of sequences that went into it.
     """
 
     def __init__(
         self, network: nn.Module, graph: Graph, places: Places, num_rows: Mapping[str, int],
-        kept: Mapping[str, Tensor], check: Callable[[], None],
+        check: Callable[[], None],
     ) -> None:  # fmt: skip
         super().__init__()
         self._parts = Parts(network)
@@ -36,7 +39,8 @@ class Recorder(TorchFunctionMode):
             self._layers.setdefault(layer.target, layer)
             most = max(num_rows[layer.path], self.num_rows.get(layer.target, 0))
             self.num_rows[layer.target] = most
-        self._places, self._kept, self._check = places, kept, check
+        self._places, self._check = places, check
+        self.sequences: dict[str, list[Tensor]] = {}
         self._found: dict[Target, list[Tensor]] = {}
         self._num_sums = 0
         self._start = 0
@@ -49,7 +53,7 @@ class Recorder(TorchFunctionMode):
         self._start += len(images)
 
     def rows(self) -> dict[Target, Tensor]:
-        """The outputs, ``(rows, kept channels)`` for every target."""
+        """The outputs, ``(rows, channels)`` for every target."""
         return {target: torch.cat(parts) for target, parts in self._found.items()}
 
     def __torch_function__(
@@ -62,6 +66,9 @@ class Recorder(TorchFunctionMode):
         if call.kind == "add":
             target = ("add", str(self._num_sums))
             self._num_sums += 1
+        if call.kind == "recurrent":
+            self._check()
+            self.sequences.setdefault(call.path, []).append(args[0])
         layer = self._layers.get(target)
         if layer is not None:
             self._check()
@@ -69,8 +76,5 @@ class Recorder(TorchFunctionMode):
                 extent_of(result, layer.is_linear), self.num_rows[target]
             )[self._start : self._start + len(result)]  # fmt: skip
             rows = output_rows(result, places, layer.is_linear)
-            kept = self._kept.get(layer.path)
-            self._found.setdefault(target, []).append(
-                rows if kept is None else rows[:, kept.to(rows.device)]
-            )
+            self._found.setdefault(target, []).append(rows)
         return result

@@ -17,13 +17,13 @@ from workbench.reconstruct.calls import (
     Parts,
 )
 from workbench.reconstruct.folding import Folded, measure_norm_
-from workbench.reconstruct.graph import Graph, Layer, Target
+from workbench.reconstruct.graph import Graph, Layer
+from workbench.reconstruct.recorder import Recorder
+from workbench.reconstruct.recurrent import reconstruct_recurrent_
 from workbench.reconstruct.ridge import Problem, hold_out, solve
 from workbench.reconstruct.rows import Places, extent_of, output_rows, patch_rows
-from workbench.reconstruct.steps import RepairStep
+from workbench.reconstruct.steps import SAME, RepairStep
 
-SAME = 1e-9
-"""Squared error, relative, below which a layer already gives what the dense one gives."""
 _READING = {"__get__", "size", "dim", "numel", "ndimension", "is_floating_point"}
 
 
@@ -54,23 +54,25 @@ class Solver(TorchFunctionMode):
 
     Args:
         network: The pruned network, changed in place.
-        graph: Layers of the dense network.
-        wanted: What ``Recorder.rows`` returned.
-        num_rows: What ``Recorder.num_rows`` holds.
+        dense: The dense network.
+        graph: Its layers.
+        recorded: What it gives.
         places: Where was looked.
         masks: Parameter name to mask.
+        kept: Path of a layer to the outputs that are kept; all where it is not named.
         tell: Called with every finished step; may raise to end the work.
     """
 
     def __init__(
-        self, network: nn.Module, graph: Graph, wanted: Mapping[Target, Tensor],
-        num_rows: Mapping[Target, int], places: Places, masks: Mapping[str, Tensor],
+        self, network: nn.Module, dense: nn.Module, graph: Graph, recorded: Recorder,
+        places: Places, masks: Mapping[str, Tensor], kept: Mapping[str, Tensor],
         tell: Callable[[RepairStep], None],
     ) -> None:  # fmt: skip
         super().__init__()
         self._parts = Parts(network)
-        self._graph, self._wanted, self._num_rows = graph, wanted, num_rows
-        self._places, self._masks, self._tell = places, masks, tell
+        self._dense, self._graph, self._recorded = dense, graph, recorded
+        self._wanted = recorded.rows()
+        self._places, self._masks, self._kept, self._tell = places, masks, kept, tell
         self._waiting: dict[int, tuple[Tensor, _Open]] = {}
         self._normed: dict[int, Tensor] = {}
         self._to_clamp: dict[int, Tensor] = {}
@@ -83,6 +85,10 @@ class Solver(TorchFunctionMode):
         call = self._parts.recognise(func, args, kwargs)
         if call.kind == "layer" and call.path in self._graph.layers:
             return self._layer(func, args, kwargs, self._graph.layers[call.path])
+        if call.kind == "recurrent" and call.path in self._graph.recurrent:
+            args = [self._settled(value) for value in args]
+            self._recurrent(args, call.path)
+            return func(*args, **kwargs)
         if call.kind == "norm":
             return self._norm(func, args, kwargs, call)
         if call.kind == "clamp" and id(args[0]) in self._to_clamp:
@@ -115,6 +121,22 @@ class Solver(TorchFunctionMode):
             return empty
         self._solve([opened.folded], None)
         return self._given_out(layer, opened.run())
+
+    def _recurrent(self, args: Arguments, path: str) -> None:
+        module, dense = self._parts.modules[path], self._dense.get_submodule(path)
+        assert isinstance(module, nn.RNNBase)
+        assert isinstance(dense, nn.RNNBase)
+        inputs, wanted = (
+            args[0],
+            torch.cat(self._recorded.sequences[path], int(not dense.batch_first)),
+        )
+        if not dense.batch_first:
+            inputs, wanted = inputs.transpose(0, 1), wanted.transpose(0, 1)
+        for step in reconstruct_recurrent_(
+            module, dense, path, inputs, wanted, masks=self._masks, kept=self._kept.get(path),
+            places=self._places,
+        ):  # fmt: skip
+            self._tell(step)
 
     def _norm(self, func: Function, args: Arguments, kwargs: Keywords, call: Call) -> Tensor:
         inputs: Tensor = args[0]
@@ -162,7 +184,7 @@ class Solver(TorchFunctionMode):
 
     def _places_of(self, layer: Layer, output: Tensor) -> Tensor:
         return self._places.choose(
-            extent_of(output, layer.is_linear), self._num_rows[layer.target]
+            extent_of(output, layer.is_linear), self._recorded.num_rows[layer.target]
         )  # fmt: skip
 
     def _solve(self, folded: list[Folded], offset: Tensor | None) -> None:
@@ -190,6 +212,9 @@ class Solver(TorchFunctionMode):
 
     def _problem(self, folded: list[Folded], offset: Tensor | None) -> Problem:
         wanted = self._wanted[folded[0].layer.target]
+        indices = self._kept.get(folded[0].layer.path)
+        if indices is not None:
+            wanted = wanted[:, indices.to(wanted.device)]
         mask = torch.cat([one.mask for one in folded], -1)
         problem = Problem(
             torch.cat([one.inputs for one in folded], -1),

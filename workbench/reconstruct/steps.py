@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+SAME = 1e-9
+"""Squared error, relative, below which a layer already gives what the dense one gives."""
+
 
 @dataclass(frozen=True)
 class RepairStep:
