@@ -45,6 +45,7 @@ def _panel() -> None:
 
 
 def _content() -> None:
+    session.refresh()  # the plan may have changed, a timing may have ended since
     plan = session.plan()
     account = _account(plan)
     st.markdown(what_it_saves(account))

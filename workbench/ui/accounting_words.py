@@ -111,9 +111,10 @@ def _file_of_zeros(account: Account) -> str:
         )
     csr = sizes.by_name["csr"]
     if csr.applies and csr.num_bytes > sizes.dense_bytes and csr.break_even is not None:
-        words += _(" (sparse rows, CSR, would even grow to {csr}: they pay from {even} on)").format(
-            csr=_of(csr.num_bytes, sizes.dense_bytes), even=percent(csr.break_even, 0)
-        )
+        words += _(
+            ", while sparse rows (CSR) would make it grow to {csr}, for they pay only from {even} "
+            "zeros on"
+        ).format(csr=_of(csr.num_bytes, sizes.dense_bytes), even=percent(csr.break_even, 0))
     return words
 
 

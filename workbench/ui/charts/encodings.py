@@ -39,7 +39,7 @@ def encodings_figure(
         textposition="outside", cliponaxis=False, name="",
         hovertemplate="<b>%{y}</b><br>%{text}<extra></extra>",
     )  # fmt: skip
-    figure.add_vline(x=dense, line={"color": DENSE, "dash": "dash", "width": 1.5})
+    figure.add_vline(x=dense, layer="below", line={"color": DENSE, "dash": "dash", "width": 1.5})
     lay_out(figure, height=height or 70 + 26 * len(rows), x_title=_("Bytes"))
     most = max(row.num_bytes for row in rows)
     figure.update_xaxes(range=[0, 1.28 * most], fixedrange=True, tickformat="~s", showgrid=False)
