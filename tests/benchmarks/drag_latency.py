@@ -4,9 +4,9 @@
 
 Timed inside the page, from ``pointerup`` to the change of the server's text, so that nothing of
 the browser's remote control is in it. Measured on a page with nothing but the equaliser, with 20
-and 160 layers, and on the plan page with the ResNet-20; idle, and while a fine-tuning runs in a
-niced process as the workbench's own jobs do. Frames are the times between two paints while a column
-is dragged; messages are those sent to the server meanwhile.
+and 160 layers, and on the plan page with the ResNet-20, for single weights and for channels; idle,
+and while a fine-tuning runs in a niced process as the workbench's own jobs do. Frames are the times
+between two paints while a column is dragged; messages are those sent to the server meanwhile.
 """
 
 import argparse
@@ -25,6 +25,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from tests.browser import rig
 from tests.browser.chromium import ARGUMENTS, find_chromium
 from tests.browser.made_up import harness_options
+from workbench.plan import PruningPlan
+from workbench.store import DataRef, ModelRef, Store
 
 LIMITS_MS = {"idle": 80, "while fine-tuning": 150}
 NICE = 10
@@ -120,6 +122,16 @@ def fine_tuning(folder: Path) -> Iterator[None]:
             process.wait()
 
 
+def channels(home: Path) -> str:
+    """A workspace with the ResNet-20 and an empty plan of channels."""
+    name, store = "fashion-resnet20", Store(home)
+    workspace = store.create_workspace()
+    store.save_model_ref(workspace, ModelRef(name=name, sample=name))
+    store.save_data_ref(workspace, DataRef(name="fashion-mnist", sample="fashion-mnist"))
+    store.save_plan(workspace, PruningPlan({}, "channel"))
+    return workspace
+
+
 def main() -> None:
     """Print medians for few and many layers, idle and busy."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -135,7 +147,9 @@ def main() -> None:
         addresses = {
             "20 layers": f"{servers[0].url}/?n=20",
             "160 layers": f"{servers[0].url}/?n=160",
-            "plan page, ResNet-20": f"{servers[1].url}/plan",
+            "160 layers, channels": f"{servers[0].url}/?n=160&g=channel",
+            "plan page, weights": f"{servers[1].url}/plan",
+            "plan page, channels": f"{servers[1].url}/plan?ws={channels(servers[1].home)}",
         }
         playwright = stack.enter_context(sync_playwright())
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=list(ARGUMENTS))
@@ -146,7 +160,7 @@ def main() -> None:
             with fine_tuning(folder) if busy else contextlib.nullcontext():
                 for name, address in addresses.items():
                     found = measure(browser, address, options.repeats)
-                    print(f"{name:20} {state:17} (limit {limit} ms): {found}", flush=True)
+                    print(f"{name:21} {state:17} (limit {limit} ms): {found}", flush=True)
         browser.close()
 
 

@@ -115,7 +115,9 @@ def test_kept_channels_are_rounded_and_the_effect_is_told(channels):
     assert free.num_nonzero != rounded.num_nonzero
     told = f"{compact(rounded.num_nonzero)} parameters instead of {compact(free.num_nonzero)}"
     assert told in captions(channels)
-    assert "Rounded to multiples of 16: 1 groups" in captions(channels)
+    assert "Rounded to multiples of 16: 1 group keeps" in captions(channels)
+    drag(channels, **{FIRST: 48 / 128})
+    assert "Rounding to multiples of 16 changes nothing" in captions(channels)
 
 
 def test_a_pattern_can_be_typed_and_a_wrong_one_is_refused_once(open_app):

@@ -12,13 +12,14 @@ from workbench.plan import PruningPlan
 from workbench.ui import bench, links, plan_choices, plan_state, run_shelf, session
 from workbench.ui.equaliser import Board, Measured, equaliser, protected_locks
 from workbench.ui.errors import callback, fragment, guard, plain
-from workbench.ui.i18n import _
+from workbench.ui.i18n import _, ngettext
 from workbench.ui.plan_spread import MAX_SEED
 from workbench.ui.theme import compact, in_bytes
 from workbench.ui.words import explain
 
 if TYPE_CHECKING:
     from workbench.accounting import PlanSize
+    from workbench.curves import SensitivityCurves
     from workbench.store import ModelRef
 
 _MAX_PLAN_BYTES = 1_000_000
@@ -36,7 +37,8 @@ def _edit() -> None:
     plan = session.plan()
     if not plan_choices.are_of(plan):
         st.rerun()  # undo led to a plan of another granularity
-    board = plan_state.board()
+    curves = plan_state.fitting_curves(plan)
+    board = plan_state.board_for(plan.granularity, plan.channel_multiple, curves)
     plan_state.note_shown(plan)
     equaliser(
         board,
@@ -47,7 +49,7 @@ def _edit() -> None:
         measured=_last_measured(plan),
         on_edit=plan_state.on_edit,
     )
-    _show_curves_note(plan)
+    _show_curves_note(plan, curves)
     _show_size(plan)
     _lock_switch()
     _native_controls(board, plan)
@@ -69,11 +71,10 @@ def _last_measured(plan: PruningPlan) -> Measured | None:
     )  # fmt: skip
 
 
-def _show_curves_note(plan: PruningPlan) -> None:
+def _show_curves_note(plan: PruningPlan, curves: SensitivityCurves | None) -> None:
     """Say where the colours and the prediction come from, if not from curves of this very kind."""
     from workbench.criteria import get_criterion
 
-    curves = plan_state.fitting_curves(plan)
     if curves is None:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(
@@ -131,12 +132,23 @@ def _show_rounding(plan: PruningPlan, size: PlanSize, free: PlanSize) -> None:
         groups.num_pruned(name, value, plan.channel_multiple) != groups.num_pruned(name, value)
         for name, value in plan.sparsities.items()
     )
-    st.caption(
-        _(
+    if not moved:
+        told = _(
+            ":material/straighten: Rounding to multiples of {multiple} changes nothing in this "
+            "plan."
+        )
+    else:
+        told = ngettext(
+            ":material/straighten: Rounded to multiples of {multiple}: {count} group keeps another "
+            "number of channels. {params} parameters instead of {free_params}, {macs} MACs instead "
+            "of {free_macs}.",
             ":material/straighten: Rounded to multiples of {multiple}: {count} groups keep another "
-            "number of channels. {params} parameters instead of {free_params}, {macs} MACs "
-            "instead of {free_macs}."
-        ).format(
+            "number of channels. {params} parameters instead of {free_params}, {macs} MACs instead "
+            "of {free_macs}.",
+            moved,
+        )
+    st.caption(
+        told.format(
             multiple=plan.channel_multiple, count=moved, params=compact(size.num_nonzero),
             free_params=compact(free.num_nonzero), macs=compact(size.macs),
             free_macs=compact(free.macs),
@@ -221,7 +233,7 @@ def _table(board: Board, plan: PruningPlan) -> pd.DataFrame:
         ]
         texts = [f"{n} / {column.num_units}" for n, column in zip(kept, columns, strict=True)]
         frame.insert(2, "kept", texts)
-    return frame
+    return frame if any(frame["note"]) else frame.drop(columns="note")
 
 
 def changed_values(before: pd.DataFrame, after: pd.DataFrame, board: Board) -> dict[str, float]:

@@ -25,7 +25,7 @@ def show_spread() -> None:
     plan = session.plan()
     kind = parse_granularity(plan.granularity)
     with st.container(border=True):
-        columns = st.columns([1.75, 0.85, 1.5, 1.5, 0.65, 1.0], vertical_alignment="bottom")
+        columns = st.columns([1.78, 0.68, 1.62, 1.45, 0.6, 1.0], vertical_alignment="bottom")
         unit = str(session.setting(_UNIT, _SPARSITY))
         # titles change with the kind, and a widget that outlives its titles hands out an old one
         unit_key, units = f"{_UNIT}_{unit}_{kind.structured}", list(UNITS)

@@ -53,13 +53,14 @@ def fitting_curves(plan: PruningPlan) -> SensitivityCurves | None:
     return next(iter([*same, *own]), None)
 
 
-def board() -> Board:
-    """The board of the plan on the bench."""
-    plan = session.plan()
-    return _board_for(plan.granularity, plan.channel_multiple, fitting_curves(plan))
+def board_for(granularity: str, multiple: int, curves: SensitivityCurves | None = None) -> Board:
+    """The board of a granularity and rounding for the model on the bench.
 
-
-def _board_for(granularity: str, multiple: int, curves: SensitivityCurves | None) -> Board:
+    Args:
+        granularity: Of a plan.
+        multiple: What kept channels are rounded to.
+        curves: What is shown behind the columns; what the hand may do does not depend on them.
+    """
     stamp = (curves.settings, len(curves.points), curves.complete) if curves else ()
     unlocked = bool(session.setting(UNLOCKED, False))
     ref = session.model_ref()
@@ -169,7 +170,7 @@ def take_edit() -> None:
     if asked != (plan.granularity, plan.channel_multiple):
         _go_back(*asked)
         return
-    edit = pending_edit(board(), plan.sparsities, key=EDITOR, revision=revision)
+    edit = pending_edit(board_for(*asked), plan.sparsities, key=EDITOR, revision=revision)
     if edit is not None:
         changed = plan.with_sparsities(edit.sparsities)
         note_shown(plan, changed)
@@ -184,7 +185,7 @@ def _go_back(granularity: str, multiple: int) -> None:
         former = plan
     else:
         former = last_plan(granularity) or PruningPlan({}, granularity, plan.criterion)
-    other = _board_for(granularity, multiple, None)
+    other = board_for(granularity, multiple)
     edit = parse_return(sent(EDITOR), other, former.sparsities)
     if edit is None:
         return

@@ -17,7 +17,8 @@ function buildMembers(state) {
   lane.style.maxWidth = `${MOST_CELL_PIXELS * cells.length}px`;
   const legend = element(
     "div", "lane-legend", { "aria-hidden": "true" }, element("span", "", {}, text.lane),
-    element("span", "cell producer"), text.lane_together, element("span", "cell consumer"), text.lane_losers,
+    element("span", "lane-key", {}, element("span", "cell producer"), text.lane_together),
+    element("span", "lane-key", {}, element("span", "cell consumer"), text.lane_losers),
   );
   lane.addEventListener("click", (event) => selectMember(state, cells.indexOf(event.target)));
   state.members = { together, losers, cells, upper, lower, drawn: null };
