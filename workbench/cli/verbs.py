@@ -20,7 +20,7 @@ from workbench.data import Data
 from workbench.device import choose_device
 from workbench.distributions import LayerDistribution, weight_distributions
 from workbench.errors import DataError
-from workbench.groups import find_groups
+from workbench.groups import Groups, find_groups
 from workbench.layers import inspect
 from workbench.loading import load_data, load_model
 from workbench.metrics import Measurement, measure
@@ -108,8 +108,10 @@ def open_data(arguments: Namespace, model: Model) -> Data:
     return data
 
 
-def make_plan(arguments: Namespace, model: Model) -> PruningPlan:
-    """The plan that ``--method`` and its target ask for.
+def make_plan(
+    arguments: Namespace, model: Model, groups: Groups | None = None
+) -> PruningPlan:  # fmt: skip
+    """The plan that ``--method`` and its target ask for; ``groups`` spare a second look.
 
     Raises:
         WorkbenchError: If they cannot be met.
@@ -124,7 +126,7 @@ def make_plan(arguments: Namespace, model: Model) -> PruningPlan:
             1 if arguments.channel_multiple is None else arguments.channel_multiple
         ),
         criterion=arguments.criterion or "l1", seed=arguments.seed or 0,
-        protected=arguments.protect,
+        protected=arguments.protect, groups=groups,
     )  # fmt: skip
 
 
@@ -220,8 +222,8 @@ def _curves_text(curves: SensitivityCurves) -> str:
 def _allocate(arguments: Namespace) -> Outcome:
     model = open_model(arguments)
     data = open_data(arguments, model) if arguments.data else None
-    plan = make_plan(arguments, model)
-    groups = find_groups(model, plan.granularity)
+    groups = find_groups(model, arguments.granularity or "weight")
+    plan = make_plan(arguments, model, groups)
     size = size_of_plan(groups, plan).to_dict()
     if arguments.out:
         write_plan(plan, arguments.out)
