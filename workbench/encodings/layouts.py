@@ -145,7 +145,7 @@ class Bitmask(Layout):
 
     def num_bytes(self, weight: Tensor) -> int:
         """A bit a place, four bytes a kept value."""
-        return ceil(weight.numel() / 8) + VALUE_BYTES * _num_nonzero(weight)
+        return ceil(weight.numel() / 8) + VALUE_BYTES * num_nonzero(weight)
 
     def cost(self, shape: Shape) -> Cost:
         """Breaks even where one value in 32 is zero."""
@@ -189,7 +189,7 @@ class Csr(Layout):
     def num_bytes(self, weight: Tensor) -> int:
         """A pointer a row and one more, a column and a value for each kept weight."""
         wide_pointer, wide_column = self._widths(weight.shape)
-        kept = _num_nonzero(weight)
+        kept = num_nonzero(weight)
         return wide_pointer * (len(weight) + 1) + (wide_column + VALUE_BYTES) * kept
 
     def cost(self, shape: Shape) -> Cost:
@@ -224,7 +224,7 @@ class Coo(Layout):
 
     def num_bytes(self, weight: Tensor) -> int:
         """Twelve bytes a kept weight."""
-        return (2 * INDEX_BYTES + VALUE_BYTES) * _num_nonzero(weight)
+        return (2 * INDEX_BYTES + VALUE_BYTES) * num_nonzero(weight)
 
     def cost(self, shape: Shape) -> Cost:
         """Breaks even where two weights of three are zero."""
@@ -315,8 +315,9 @@ def array_of(weight: Tensor) -> Array:
     return weight.detach().to("cpu", torch.float32).contiguous().numpy().astype("<f4", copy=False)
 
 
-def _num_nonzero(weight: Tensor) -> int:
-    return int(torch.count_nonzero(weight))
+def num_nonzero(weight: Tensor) -> int:
+    """How many entries of a tensor are not zero."""
+    return int(np.count_nonzero(array_of(weight)))
 
 
 def _width(largest: int) -> int:

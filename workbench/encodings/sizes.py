@@ -15,7 +15,7 @@ import zstandard
 from torch import Tensor
 
 from workbench.encodings.catalogue import Encoding, encodings_for
-from workbench.encodings.layouts import Cost, Layout, Shape
+from workbench.encodings.layouts import Cost, Layout, Shape, num_nonzero
 from workbench.granularity import Granularity
 
 Tensors = Mapping[str, Tensor]
@@ -127,7 +127,7 @@ def measure_encodings(dense: Tensors, tensors: Tensors, granularity: Granularity
         sizes.append(size)
     weights = [tensor for tensor in tensors.values() if _is_weight(tensor)]
     count = sum(weight.numel() for weight in weights)
-    zeros = count - sum(int(torch.count_nonzero(weight)) for weight in weights)
+    zeros = count - sum(num_nonzero(weight) for weight in weights)
     return EncodedSizes(
         granularity.name, tuple(sizes), zeros / max(1, count),
         1 - _num_numbers(tensors.values()) / max(1, _num_numbers(dense.values())),
@@ -171,7 +171,7 @@ def _encoded(encoding: Encoding, tensors: Tensors) -> EncodedSize:
     for tensor in tensors.values():
         if not _is_weight(tensor):
             total += _rest_bytes(tensor, narrow=not layout.lossless)
-        elif layout.lossless and (bool(tensor.all()) or not layout.fits(tensor)):
+        elif layout.lossless and (num_nonzero(tensor) == tensor.numel() or not layout.fits(tensor)):
             total += 4 * tensor.numel()
         else:
             total += layout.num_bytes(tensor)
