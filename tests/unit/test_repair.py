@@ -1,5 +1,7 @@
-"""Repair: BatchNorm statistics against a closed form; nothing else moves; no labels are read."""
+"""Repair: BatchNorm against a closed form, the full one against what judges it; no labels are read."""
 
+import json
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +14,8 @@ from workbench.errors import SettingsError
 from workbench.model import Model
 from workbench.plan import PruningPlan
 from workbench.prune import Pruned, prune
-from workbench.repair import has_batch_norm, reestimate_batch_norm_, repair
+from workbench.reconstruct import Reconstruction
+from workbench.repair import RepairRecord, has_batch_norm, reestimate_batch_norm_, repair
 
 PLAN = PruningPlan({"conv1": 0.5, "fc": 0.5})
 
@@ -125,3 +128,99 @@ def test_unknown_methods_and_too_few_images_are_refused() -> None:
     )
     with pytest.raises(SettingsError, match="Repair got 1 images"):
         repair(pruned_model(), stripes_data(), "bn", num_samples=1)
+
+
+# --- full repair ---
+
+
+def kl(module: nn.Module, dense: nn.Module, images: torch.Tensor) -> float:
+    """Distance of class probabilities, by the definition."""
+    with torch.no_grad():
+        p, q = dense(images).softmax(1), module(images).softmax(1)
+    return float((p * (p / q).log()).sum(1).mean())
+
+
+def harsh() -> Pruned:
+    return prune(small_model(), PruningPlan({"conv1": 0.5, "conv2": 0.6, "fc": 0.8}))
+
+
+def test_full_repair_comes_closer_to_the_dense_model_than_the_others() -> None:
+    pruned, data = harsh(), stripes_data()
+    repaired = repair(pruned, data, "full")
+    record = repaired.record
+    assert record.chosen == "full"
+    assert min(record.distances, key=record.distances.__getitem__) == "full"
+    assert set(record.distances) == {"none", "bn", "full"}
+    assert [step.layer for step in repaired.steps] == ["conv1", "conv2", "fc", "classifier"]
+    assert repaired.notes == ()
+    judging = data.split("calibration", 2_000, 0).images[-16:]  # 128 images, an eighth of them
+    for name, module in (("none", pruned.model.module), ("full", repaired.pruned.model.module)):
+        expected = kl(module, pruned.dense.module, judging)
+        assert record.distances[name] == pytest.approx(expected, rel=1e-3)
+    for key, mask in pruned.masks.items():
+        assert (repaired.pruned.model.module.get_parameter(key)[~mask] == 0).all()
+    assert repaired.pruned.masks is pruned.masks
+
+
+def test_full_repair_of_a_thinner_model_keeps_its_shapes() -> None:
+    model = small_model()
+    pruned = prune(model, PruningPlan({"conv1": 0.5, "fc": 0.5}, "channel"))
+    repaired = repair(pruned, stripes_data(), "full")
+    shapes = {key: value.shape for key, value in pruned.model.module.state_dict().items()}
+    after = repaired.pruned.model.module.state_dict()
+    assert {key: value.shape for key, value in after.items()} == shapes
+    assert repaired.record.chosen == "full"
+    assert repaired.record.distances["full"] < 0.5 * repaired.record.distances["none"]
+    assert repaired.pruned.kept_outputs is pruned.kept_outputs
+
+
+def test_full_repair_gives_the_model_back_where_nothing_comes_closer() -> None:
+    """Nothing was pruned, so nothing can be closer to the dense model than it is already."""
+    pruned = prune(small_model(), PruningPlan())
+    repaired = repair(pruned, stripes_data(), "full")
+    assert repaired.pruned is pruned
+    assert repaired.record.chosen == "none"
+    assert not any(step.kept for step in repaired.steps)
+
+
+def test_new_statistics_are_taken_where_they_come_closer_than_reconstruction(monkeypatch) -> None:
+    def spoil_(module: nn.Module, *_: object, **__: object) -> Reconstruction:
+        with torch.no_grad():
+            module.classifier.weight.zero_()
+        return Reconstruction((), ())
+
+    monkeypatch.setattr(sys.modules["workbench.repair"], "reconstruct_", spoil_)
+    pruned = prune(small_model(), PruningPlan({"fc": 0.1}))
+    with torch.no_grad():
+        pruned.model.module.norm.running_mean.fill_(9)
+    repaired = repair(pruned, stripes_data(), "full")
+    assert repaired.record.chosen == "bn"
+    assert float(repaired.pruned.model.module.norm.running_mean.abs().max()) < 5
+
+
+def test_stopping_a_full_repair_gives_the_model_back() -> None:
+    pruned = harsh()
+    repaired = repair(pruned, stripes_data(), "full", should_stop=lambda: True)
+    assert repaired.pruned is pruned
+    assert repaired.notes == ("It was stopped, so the model is as it was.",)
+
+
+def test_full_repair_is_reproducible_and_reads_no_labels() -> None:
+    data = stripes_data()
+    shuffled = replace(data, y_train=np.roll(data.y_train, 1), x_test=data.x_test + 9)
+    one, two = (repair(harsh(), d, "full", seed=2).pruned.model.digest for d in (data, shuffled))
+    assert one == two
+
+
+def test_a_model_without_batch_norm_is_repaired_in_full() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(36, 20), nn.ReLU(), nn.Linear(20, 3)).eval()
+    pruned = prune(Model("l", network, (1, 6, 6), 3), PruningPlan({"1": 0.7}))
+    repaired = repair(pruned, stripes_data(), "full")
+    assert repaired.record.chosen == "full"
+    assert set(repaired.record.distances) == {"none", "full"}
+
+
+def test_a_record_survives_its_dictionary() -> None:
+    record = repair(harsh(), stripes_data(), "full").record
+    assert RepairRecord.from_dict(json.loads(json.dumps(record.to_dict()))) == record

@@ -1,5 +1,6 @@
 """Ridge regression of a layer's weights onto wanted outputs, with masks and clamps."""
 
+import copy
 import math
 from dataclasses import dataclass, replace
 
@@ -18,9 +19,14 @@ HELD_OUT = 8
 ENOUGH_ROWS = 20
 """With so many rows for each unknown the held-out ones are not missed in the solution."""
 CHUNK = 4_096
+WORST = 1e9
+"""The largest error told, also of outputs that are no numbers."""
 MAX_NUMBERS = 2**24
 """Numbers that the matrices of outputs with masks of their own may hold together."""
-CONJUGATE_STEPS = 40
+CONJUGATE_STEPS, FURTHER_STEPS = 32, 8
+"""Steps of conjugate gradients from nothing and from a solution that is close."""
+DECIDING = 16
+"""About so many masked outputs decide on the strength of the ridge for all."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +66,14 @@ class Problem:
         inputs, wanted = self.inputs[:, start:end], self.wanted[:, start:end]
         return replace(self, inputs=inputs, wanted=wanted, offset=offset)
 
+    def narrowed(self, outputs: slice) -> "Problem":
+        """The same for some of the outputs of every group."""
+        return replace(
+            self, wanted=self.wanted[..., outputs], weight=self.weight[:, outputs],
+            offset=None if self.offset is None else self.offset[..., outputs],
+            bias=self.bias[:, outputs], mask=None if self.mask is None else self.mask[:, outputs],
+        )  # fmt: skip
+
     def outputs(self, weight: Tensor, bias: Tensor) -> Tensor:
         """What weights give: ``(g, r, o)``, with the offset, before the clamp."""
         found = self.inputs @ weight.transpose(1, 2) + bias[:, None]
@@ -74,7 +88,7 @@ class Problem:
         wanted = clamped(self.wanted, self.bounds)
         spread = (wanted - wanted.mean(1, keepdim=True)).square().sum()
         wrong = (clamped(outputs, self.bounds) - wanted).square().sum()
-        return float(wrong / spread.clamp(min=1e-12))
+        return min(WORST, float((wrong / spread.clamp(min=1e-12)).nan_to_num(nan=WORST)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,14 +135,10 @@ def solve(problem: Problem) -> Solution:
         Compression", section 4 (a support for every output).
     """
     fitting, judging = hold_out(problem)
-    best, strength = None, STRENGTHS[0]
     system = _System(fitting)
-    for candidate in STRENGTHS:
-        weight, bias = system.solve(candidate, system.wanted)
-        error = judging.error(weight, bias)
-        if best is None or error < best.error:
-            best, strength = Solution(weight, bias, error, False), candidate
-    assert best is not None
+    strength = _best_strength(system, judging)
+    weight, bias = system.solve(strength, system.wanted)
+    best = Solution(weight, bias, judging.error(weight, bias), False)
     if problem.bounds is not None:
         weight, bias = _solve_clamped(system, strength, best)
         error = judging.error(weight, bias)
@@ -137,6 +147,17 @@ def solve(problem: Problem) -> Solution:
     if fitting.num_rows < ENOUGH_ROWS * problem.inputs.shape[2]:
         best = _with_all_rows(problem, strength, best)
     return best
+
+
+def _best_strength(system: "_System", judging: Problem) -> float:
+    """The ridge strength with the least error; with masks some of the outputs decide."""
+    if system.problem.mask is not None:
+        some = slice(None, None, max(1, judging.wanted.shape[2] // DECIDING))
+        system, judging = system.narrowed(some), judging.narrowed(some)
+    errors = {
+        strength: judging.error(*system.solve(strength, system.wanted)) for strength in STRENGTHS
+    }
+    return min(errors, key=lambda strength: errors[strength])
 
 
 def _with_all_rows(problem: Problem, strength: float, found: Solution) -> Solution:
@@ -182,6 +203,17 @@ class _System:
         if problem.mask is not None:
             self._support = _support(problem.mask)
         self._present = self.inputs @ problem.weight.transpose(1, 2)
+
+    def narrowed(self, outputs: slice) -> "_System":
+        """The same for some of the outputs of every group."""
+        narrow = copy.copy(self)
+        narrow.problem = self.problem.narrowed(outputs)
+        narrow.wanted = narrow.problem.wanted
+        narrow._present = self._present[..., outputs]
+        narrow._factors = {}
+        if narrow.problem.mask is not None:
+            narrow._support = _support(narrow.problem.mask)
+        return narrow
 
     def solve(
         self, strength: float, wanted: Tensor, start: Tensor | None = None
@@ -276,7 +308,7 @@ def _conjugate_gradients(
     direction = scaled
     norm = (residual * scaled).sum(-1, keepdim=True)
     goal = 1e-8 * (product * mask * product * inverse).sum(-1, keepdim=True)
-    for _ in range(CONJUGATE_STEPS):
+    for _ in range(CONJUGATE_STEPS if start is None else FURTHER_STEPS):
         if bool((norm <= goal).all()):
             break
         ahead = (direction @ matrix) * mask
