@@ -1,7 +1,8 @@
 """Patterns: masks of single weights, N:M groups, blocks and whole kernels, from scores.
 
 Axis 0 of a weight counts its outputs, axis 1 the inputs of each, and what follows is the kernel:
-``(out, in)`` for Linear and recurrent layers, ``(out, in / groups, kh, kw)`` for convolutions. A
+``(out, in)`` for Linear and recurrent layers, ``(out, in / groups, kh, kw)`` for convolutions
+(transposed ones keep the two axes the other way round and are cut as they are stored). A
 granularity cuts a weight into *units* that are kept or pruned as one:
 
 ``weight``
