@@ -114,10 +114,20 @@ def _draw(found: Sequence[ShelvedRun], size: str, title: str, with_path: bool) -
         ),
         key=f"tradeoff_{size}_{with_path}",
         alt=_("Chart of test accuracy against size, one mark per run. ") + takeaway,
-        takeaway=takeaway + " " + _("Bars are 95 % intervals; click a run to choose it."),
+        takeaway=" ".join([takeaway, *_notes(size)]),
         on_click=lambda index: run_shelf.choose(drawn[index].number),
         clickable=MARKS_TRACE,
     )  # fmt: skip
+
+
+def _notes(size: str) -> list[str]:
+    """How to read the chart."""
+    notes = [_("Bars are 95 % intervals; click a run to choose it.")]
+    if size == "latency":
+        notes.append(
+            _("Latencies were measured at different moments; the plan page compares in turns.")
+        )
+    return notes
 
 
 def _mark(

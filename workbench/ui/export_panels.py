@@ -117,12 +117,17 @@ def _bytes_of(exported: Exported, name: str) -> int | None:
 
 
 def _size_help(one: ShelvedRun | None) -> str:
-    """What zeros or removed channels do to a file."""
-    if one is None:
+    """What zeros or removed channels do to a file, and how large the dense model's weights are."""
+    facts = session.model_facts()
+    if one is None or facts is None:
         return _("As it came, nothing is pruned.")
-    if one.structured:
-        return _("Removed channels are not in the file: it is really smaller, unzipped too.")
-    return _("Zeros are stored like any other number; zipping the file makes it smaller.")
+    words = (
+        _("Removed channels are not in the file: it is really smaller, unzipped too.")
+        if one.structured
+        else _("Zeros are stored like any other number; zipping the file makes it smaller.")
+    )
+    dense = _("The dense model's weights take {bytes}.").format(bytes=in_bytes(facts.file_bytes))
+    return f"{words} {dense}"
 
 
 def _against_dense(weights: int | None, one: ShelvedRun | None) -> str:
@@ -130,12 +135,10 @@ def _against_dense(weights: int | None, one: ShelvedRun | None) -> str:
     facts = session.model_facts()
     if weights is None or one is None or facts is None:
         return _("of the dense model")
-    dense = in_bytes(facts.file_bytes)
     if one.structured:
-        return _("{dense} dense: really {ratio}× smaller").format(
-            dense=dense, ratio=f"{facts.file_bytes / max(1, weights):.2f}"
-        )
-    return _("{dense} dense: zeros take room").format(dense=dense)
+        ratio = f"{facts.file_bytes / max(1, weights):.2f}"
+        return _("really {ratio}× smaller").format(ratio=ratio)
+    return _("zeros take room")
 
 
 def _show_files(exported: Exported) -> None:

@@ -214,7 +214,11 @@ def _show_stages(rows: Sequence[Mapping[str, object]], *, key: str) -> None:
             ),
             "macs": column.TextColumn(_("MACs (theoretical)"), help=explain("MACs")),
             "bytes": column.TextColumn(_("Stored size"), help=explain("stored size")),
-            "latency": column.TextColumn(_("Latency"), help=explain("latency")),
+            "latency": column.TextColumn(
+                _("Latency"),
+                help=explain("latency")
+                + " " + _("Stages are timed one after the other, so a busy machine shows."),
+            ),
         },
     )  # fmt: skip
 
@@ -237,10 +241,10 @@ def _takeaway(current: ShelvedRun) -> str:
     sentence = _("With {ratio}× fewer parameters the {stage} model is {change}.").format(
         ratio=f"{ratio:.1f}", stage=run_shelf.stage_title(final.name), change=change
     )
-    before, after = dense.measurement, final.measurement
-    if current.structured and before.latency_ms and after.latency_ms:
-        words += " " + _("Measured speedup {measured}×, theoretical {theoretical}×.").format(
-            measured=f"{before.latency_ms / after.latency_ms:.2f}",
-            theoretical=f"{before.macs / max(1, after.macs):.2f}",
-        )
+    if current.structured:
+        ratio = dense.measurement.macs / max(1, final.measurement.macs)
+        words += " " + _(
+            "Theoretical speedup {ratio}×; the plan page measures the real one, dense and pruned "
+            "in turns."
+        ).format(ratio=f"{ratio:.2f}")
     return f"{sentence} {words}"
