@@ -26,6 +26,8 @@ ACTIVATION_BYTES = 2**31
 """What the activations of all images together may take at their widest."""
 TENSORS_AT_ONCE = 4
 """Tensors of the widest size alive at the same time: input, output, its norm, its activation."""
+ENOUGH_IMAGES, ENOUGH_NUMBERS = 1_000, 2**24
+"""More images gain nothing where each has many places; these numbers are of the widest tensor."""
 ROWS_PER_INPUT = 64
 MIN_ROWS, MAX_ROWS = 4_096, 16_384
 MAX_INPUT_NUMBERS = 2**25
@@ -131,8 +133,9 @@ def affordable_images(dense: nn.Module, images: Tensor, wanted: int) -> int:
 
 
 def _affordable(graph: Graph, wanted: int) -> int:
-    each = graph.widest * TENSORS_AT_ONCE * 4
-    return max(2, min(wanted, ACTIVATION_BYTES // each))
+    most = ACTIVATION_BYTES // (graph.widest * TENSORS_AT_ONCE * 4)
+    useful = max(ENOUGH_IMAGES, ENOUGH_NUMBERS // graph.widest)
+    return max(2, min(wanted, most, useful))
 
 
 def _num_rows(network: nn.Module, graph: Graph) -> dict[str, int]:
