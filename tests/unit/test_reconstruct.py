@@ -219,7 +219,7 @@ class Residual(nn.Module):
         x = (self.bn1(self.branch(x)) + x).relu()
         y = self.act(self.bn2(self.depthwise(x)))
         y = self.grouped(y)
-        y += self.shortcut(x)
+        y += F.dropout(self.shortcut(x), 0.5, self.training)
         y = F.relu(y).mean((2, 3))
         y = self.fc(y).relu()
         return self.classifier(y + self.fc2(y))

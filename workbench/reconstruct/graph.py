@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-from workbench.reconstruct.calls import IN_PLACE, Call, Parts
+from workbench.reconstruct.calls import IN_PLACE, Call, Function, Parts
 
 Target = tuple[str, str]
 """Where a layer's result is compared: kind of the call and its path or, of a sum, its number."""
@@ -60,12 +60,14 @@ class Graph:
         recurrent: Paths of recurrent modules that can be solved for.
         notes: Why some cannot.
         widest: Numbers per image in its largest tensor.
+        passing: Functions that were seen to give a tensor back as it was, as dropout does.
     """
 
     layers: dict[str, Layer]
     recurrent: tuple[str, ...]
     notes: tuple[str, ...]
     widest: int
+    passing: frozenset[Function] = frozenset()
 
 
 def trace(network: nn.Module, images: Tensor) -> Graph:
@@ -80,7 +82,7 @@ def trace(network: nn.Module, images: Tensor) -> Graph:
         network(images)
     return Graph(
         tracer.layers(), tracer.recurrent(), tuple(tracer.notes()),
-        -(-tracer.widest // len(images)),
+        -(-tracer.widest // len(images)), frozenset(tracer.passing),
     )  # fmt: skip
 
 
@@ -90,6 +92,7 @@ class _Tracer(TorchFunctionMode):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.widest = 0
+        self.passing: set[Function] = set()
         self._parts = Parts(network)
         self._nodes: list[_Node] = []
         self._node_of: dict[int, _Node] = {}
@@ -106,7 +109,8 @@ class _Tracer(TorchFunctionMode):
             return result
         taken = _tensors((args, kwargs))
         if func not in IN_PLACE and any(one is other for one in results for other in taken):
-            return result  # nothing happened, as with dropout in eval mode
+            self.passing.add(func)
+            return result
         call = self._parts.recognise(func, args, kwargs)
         name = call.path
         if call.kind == "add":
