@@ -16,7 +16,7 @@ from workbench.prune import prune
 from workbench.saving import encode_pruned, theoretical_speedup
 from workbench.staircase import Plateau, Staircase, Step
 from workbench.ui import accounting_panels, bench
-from workbench.ui.accounting_words import Account, staircase_says, what_it_saves
+from workbench.ui.accounting_words import Account, is_slower, staircase_says, what_it_saves
 from workbench.ui.charts.encodings import encodings_figure
 from workbench.ui.charts.latency import latency_figure, staircase_figure
 from workbench.ui.theme import DENSE, HIGHLIGHT, KEPT
@@ -158,6 +158,7 @@ def test_a_staircase_tells_what_is_free():
 def test_a_staircase_warns_where_a_cut_is_slower():
     steps = staircase((8, 32, 3.0), (40, 128, 2.0), beaten=128)
     assert "**Keeping 32 is slower than keeping 128**" in staircase_says(steps, 32)
+    assert [is_slower(steps, kept) for kept in (32, 31, None)] == [True, False, False]
     figure = staircase_figure(steps, kept=32)
     assert {trace.marker.symbol for trace in figure.data if trace.mode == "markers"} == {"x"}
     assert figure.layout.shapes[0].x0 == 32
@@ -288,4 +289,5 @@ def test_a_staircase_is_measured_kept_and_drawn(open_app, registry):
     registry.job = None
     app = opened(open_app, view="staircase", ws=ws)
     assert len(app.get("plotly_chart")) == 1
-    assert "The plan keeps 64" in texts(app) or "**Keeping 64 is slower" in texts(app)
+    told = texts(app) + "".join(warning.value for warning in app.warning)
+    assert "The plan keeps 64" in told or "**Keeping 64 is slower" in told

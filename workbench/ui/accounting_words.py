@@ -13,7 +13,7 @@ from workbench.ui.theme import percent
 if TYPE_CHECKING:
     from workbench.encodings import EncodedSizes
     from workbench.latency import LatencyComparison
-    from workbench.staircase import Staircase, Step
+    from workbench.staircase import Staircase
 
 _WHOLE = 0.995
 
@@ -52,7 +52,7 @@ def _of_channels(account: Account) -> str:
     sizes = account.sizes
     head = _(
         "**Whole channels go, and {removed} of the parameters with them**: the file on disk "
-        "shrinks to **{file}**, wherever it is used, and the multiplications to {macs}; "
+        "shrinks to **{file}**, for every runtime, and the multiplications to {macs}; "
     ).format(
         removed=percent(sizes.removed, 0), file=_of(sizes.file_bytes, sizes.dense_file_bytes),
         macs=percent(1 / account.theoretical_speedup, 0),
@@ -86,7 +86,7 @@ def _advice_on_channels(account: Account) -> str:
 
 def _of_zeros(account: Account) -> str:
     head = _("**{zeros} of the weights are zero**: {file}, but ").format(
-        zeros=percent(account.sizes.sparsity, 0), file=_file_of_zeros(account)
+        zeros=_of(account.sizes.sparsity, 1), file=_file_of_zeros(account)
     )
     return f"{head}{_time_of_zeros(account)}{_pattern(account)} " + _(
         "**To be faster everywhere, remove channels instead.**"
@@ -110,11 +110,12 @@ def _file_of_zeros(account: Account) -> str:
             packed=_of(packed.num_bytes, sizes.dense_bytes)
         )
     csr = sizes.by_name["csr"]
-    if csr.applies and csr.num_bytes > sizes.dense_bytes and csr.break_even is not None:
+    even = csr.break_even if account.granularity.kind == "weight" and csr.applies else None
+    if even is not None and csr.num_bytes > sizes.dense_bytes:
         words += _(
             ", while sparse rows (CSR) would make it grow to {csr}, for they pay only from {even} "
             "zeros on"
-        ).format(csr=_of(csr.num_bytes, sizes.dense_bytes), even=percent(csr.break_even, 0))
+        ).format(csr=_of(csr.num_bytes, sizes.dense_bytes), even=percent(even, 0))
     return words
 
 
@@ -201,9 +202,14 @@ def staircase_says(staircase: Staircase, kept: int | None = None) -> str:
     )  # fmt: skip
 
 
+def is_slower(staircase: Staircase, kept: int | None) -> bool:
+    """Whether a plan that keeps so many units would be faster with more of them."""
+    return any(step.kept == kept for step in staircase.slower)
+
+
 def _of_present_width(staircase: Staircase, kept: int) -> str:
-    worse = _step_at(staircase, kept)
-    if worse is not None and worse.beaten_by:
+    worse = next((step for step in staircase.slower if step.kept == kept), None)
+    if worse is not None:
         return _(
             "**Keeping {kept} is slower than keeping {more}**: the wider network suits this "
             "processor better."
@@ -216,10 +222,6 @@ def _of_present_width(staircase: Staircase, kept: int) -> str:
     return _("The plan keeps {kept}, the most that this level of the time allows.").format(
         kept=kept
     )
-
-
-def _step_at(staircase: Staircase, kept: int) -> Step | None:
-    return next((step for step in staircase.steps if step.kept == kept), None)
 
 
 def _of(part: float, whole: float) -> str:

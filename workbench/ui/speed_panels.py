@@ -12,7 +12,7 @@ import streamlit as st
 
 from workbench.plan import PruningPlan
 from workbench.ui import bench, session
-from workbench.ui.accounting_words import runtime_title, staircase_says
+from workbench.ui.accounting_words import is_slower, runtime_title, staircase_says
 from workbench.ui.charts.latency import latency_figure, staircase_figure, unit_title
 from workbench.ui.charts.show import show_chart
 from workbench.ui.errors import callback
@@ -228,7 +228,10 @@ def show_staircase(plan: PruningPlan) -> None:
         return
     kept = _kept_by_plan(plan, groups, group)
     says = staircase_says(found, kept)
-    st.markdown(says)
+    if is_slower(found, kept):
+        st.warning(says, icon=":material/speed:")
+    else:
+        st.markdown(says)
     show_chart(
         staircase_figure(found, kept=kept), key=f"staircase_{group}",
         alt=_("Time of the network against the width of {group}. ").format(group=group)
