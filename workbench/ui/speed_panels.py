@@ -97,8 +97,9 @@ def show_times(plan: PruningPlan) -> None:
     st.table(_table(found[::-1]), hide_index=True, border="horizontal")
     st.caption(
         _(
-            "Measured speedup: the median over the turns of dense time divided by pruned time; in "
-            "brackets its 95 % interval. Times are medians with their quartiles."
+            "Measured speedup: the median over the turns of dense time divided by pruned time, "
+            "with its 95 % interval; times are medians with their quartiles. A difference "
+            "counts where it is surely more than 3 %."
         )
     )
 
@@ -248,7 +249,7 @@ def _ask_staircase(names: list[str]) -> tuple[str, str, int, int]:
     last = before["group"]
     group = columns[0].selectbox(
         _("Group"), names, names.index(last) if last in names else 0, key="staircase_group",
-        persist_state="session", help=explain("granularity"),
+        persist_state="session", help=explain("group"),
     )  # fmt: skip
     runtimes = list(RUNTIMES)
     runtime = columns[1].selectbox(
