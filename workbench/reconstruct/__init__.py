@@ -28,7 +28,7 @@ TENSORS_AT_ONCE = 4
 """Tensors of the widest size alive at the same time: input, output, its norm, its activation."""
 ENOUGH_IMAGES, ENOUGH_NUMBERS = 1_000, 2**24
 """More images gain nothing where each has many places; these numbers are of the widest tensor."""
-ROWS_PER_INPUT = 64
+ROWS_PER_INPUT = 128
 MIN_ROWS, MAX_ROWS = 4_096, 16_384
 MAX_INPUT_NUMBERS = 2**25
 """Numbers in the inputs of one layer at all of its places."""

@@ -21,7 +21,7 @@ ENOUGH_ROWS = 20
 CHUNK = 4_096
 WORST = 1e9
 """The largest error told, also of outputs that are no numbers."""
-MAX_NUMBERS = 2**24
+MAX_NUMBERS = 2**23
 """Numbers that the matrices of outputs with masks of their own may hold together."""
 CONJUGATE_STEPS, FURTHER_STEPS = 32, 8
 """Steps of conjugate gradients from nothing and from a solution that is close."""
@@ -258,7 +258,7 @@ class _System:
         if groups * outputs * most**2 > MAX_NUMBERS:
             return False
         by_row = groups * outputs * most**3 / 3
-        return by_row <= 4 * CONJUGATE_STEPS * groups * outputs * self.gram.shape[1] ** 2
+        return by_row <= CONJUGATE_STEPS * groups * outputs * self.gram.shape[1] ** 2
 
     def _by_row(self, strength: float, product: Tensor, mask: Tensor, support: Tensor) -> Tensor:
         """Every output on its own support; supports of unequal size are padded."""
