@@ -17,6 +17,11 @@ from workbench.errors import SettingsError
 from workbench.names import suggest
 from workbench.progress import Progress, Report, ShouldStop, ignore, never
 
+try:
+    import resource
+except ImportError:  # Windows does not tell
+    resource = None  # type: ignore[assignment]
+
 MIN_RUNS = 20
 WARM_UP_RUNS = 5
 WARM_UP_SECONDS = 0.05
@@ -196,6 +201,9 @@ def time_in_turns(
 ) -> list[list[float]]:
     """Time several networks in turns, A B C A B C ..., so that what disturbs one disturbs all.
 
+    A pass during which the system gave the processor to another program is timed again, as long as
+    there are not more of those than passes asked for; on a busy machine some stay in.
+
     Args:
         passes: One for each network; all are warmed up first.
         runs: Turns.
@@ -208,10 +216,13 @@ def time_in_turns(
     for run in passes:
         _warm_up(run)
     times: list[list[float]] = [[] for _ in passes]
+    spare = runs * len(passes)
     with _no_garbage_collection():
         for turn in range(runs):
             for own, run in zip(times, passes, strict=True):
-                own.append(_time_ms(run))
+                taken, again = _undisturbed_ms(run, spare)
+                own.append(taken)
+                spare -= again
             report(Progress(turn + 1, runs, "Timing in turns"))
             if should_stop():
                 break
@@ -296,6 +307,22 @@ def _warm_up(run: Pass) -> None:
     while warm < WARM_UP_RUNS or time.perf_counter() < end:
         run()
         warm += 1
+
+
+def _undisturbed_ms(run: Pass, spare: int) -> tuple[float, int]:
+    """Time of a pass, and how often it was repeated, at most ``spare`` times."""
+    repeated = 0
+    while True:
+        before = _interruptions()
+        taken = _time_ms(run)
+        if repeated == spare or _interruptions() == before:
+            return taken, repeated
+        repeated += 1
+
+
+def _interruptions() -> int:
+    """How often the system took the processor from this process; 0 where it does not tell."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw if resource else 0
 
 
 def _time_ms(run: Pass) -> float:

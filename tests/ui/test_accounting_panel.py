@@ -121,6 +121,7 @@ def test_removed_channels_shrink_the_file_and_only_a_measurement_tells_the_time(
         faster
     )
     assert faster.endswith("×).")
+    assert "is **1.2× to 4.0× as fast** in PyTorch" in said(PLANS["channel"], timed(2, 1.2, 4))
     unclear = said(PLANS["channel"], FASTER, UNCLEAR)
     assert "ONNX Runtime and too unsteady to tell in PyTorch (0.90×)" in unclear
     slower = said(PLANS["channel"], SLOWER)

@@ -20,6 +20,12 @@ from workbench.latency import (
 )
 
 
+@pytest.fixture(autouse=True)
+def undisturbed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever else this machine does, nothing is timed twice."""
+    monkeypatch.setattr("workbench.latency._interruptions", lambda: 0)
+
+
 class Counting(nn.Module):
     """Remembers how it was called."""
 
@@ -87,6 +93,20 @@ def test_a_stop_ends_after_a_whole_turn() -> None:
     asked = iter([False, True])
     times = time_in_turns([lambda: None, lambda: None], 9, should_stop=lambda: next(asked))
     assert [len(own) for own in times] == [2, 2]
+
+
+def test_a_disturbed_pass_is_timed_again_but_not_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    times = iter(float(value) for value in range(99))
+    monkeypatch.setattr("workbench.latency._time_ms", lambda run: next(times))
+    # read before and after each pass: the first is disturbed twice, the second not at all
+    counts = iter([0, 1, 1, 2, 2, 2, *[2] * 6])
+    monkeypatch.setattr("workbench.latency._interruptions", lambda: next(counts))
+    assert time_in_turns([lambda: None], 4) == [[2, 3, 4, 5]]
+    busy = iter(range(99))
+    monkeypatch.setattr("workbench.latency._interruptions", lambda: next(busy))
+    assert time_in_turns([lambda: None], 3) == [[9, 10, 11]], "three spare passes, all disturbed"
 
 
 def test_nothing_is_collected_while_the_clock_runs() -> None:

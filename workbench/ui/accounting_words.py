@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from workbench.latency import LatencyComparison
     from workbench.staircase import Staircase
 
-_WHOLE = 0.995
+_UNSTEADY = 1.5  # upper over lower end of the interval
 
 
 @dataclass(frozen=True)
@@ -153,6 +153,11 @@ def _times(found: Sequence[LatencyComparison]) -> str:
 
 
 def _time(one: LatencyComparison) -> str:
+    if one.verdict == "faster" and one.speedup_high > _UNSTEADY * one.speedup_low:
+        return _("**{low}× to {high}× as fast** in {runtime}").format(
+            low=f"{one.speedup_low:.1f}", high=f"{one.speedup_high:.1f}",
+            runtime=runtime_title(one.runtime),
+        )  # fmt: skip
     words = {
         "faster": _("**{times}× as fast** in {runtime}"),
         "slower": _("**slower** ({times}× as fast) in {runtime}"),
