@@ -145,7 +145,8 @@ def repair(
         pruned: The pruned model; it stays as it is.
         data: Its calibration split is used.
         method: A name in ``REPAIRS``.
-        num_samples: Calibration images, at least 2; ``full`` takes fewer where they are large.
+        num_samples: Calibration images, at least 2; ``full`` takes fewer where they are large or
+            each already says much.
         seed: Chooses the images and the places that are looked at.
         device: Where to run.
         report: Hears of every batch and every layer.
@@ -163,7 +164,9 @@ def repair(
         return Repaired(pruned, RepairRecord(), 0.0)
     check_fit(pruned.model, data)
     if method == "full":
-        work = _FullRepair(pruned, data, num_samples, seed, torch.device(device))
+        place = torch.device(device)
+        place = torch.device("cpu") if place.type == "mps" else place  # it has no double precision
+        work = _FullRepair(pruned, data, num_samples, seed, place)
         module, record = work.run(report, should_stop)
     else:
         module = pruned.model.copy_module().to(device)

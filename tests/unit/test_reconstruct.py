@@ -397,6 +397,21 @@ def test_it_tells_every_batch_and_layer_and_stops_leaving_all_as_it_was():
             assert torch.equal(network.state_dict()[key], value)
 
 
+def test_an_error_on_the_way_leaves_all_as_it_was():
+    dense = residual()
+    pruned, masks = masked(dense, 0.5)
+    network = copy.deepcopy(pruned)
+
+    def break_off(progress: Progress) -> None:
+        if progress.message == "Repaired grouped":
+            raise MemoryError
+
+    with pytest.raises(MemoryError):
+        reconstruct_(network, dense, images(), masks=masks, kept={}, report=break_off)
+    for key, value in pruned.state_dict().items():
+        assert torch.equal(network.state_dict()[key], value)
+
+
 def test_layers_used_twice_and_unknown_ones_are_left_with_a_note():
     class Twice(nn.Module):
         def __init__(self) -> None:

@@ -115,9 +115,11 @@ def reconstruct_(
         solver = Solver(module, dense, graph, recorder, places, masks, kept, tell)
         with solver:
             module(images)
-    except _StoppedError:
+    except BaseException as error:
         module.load_state_dict(before)
-        return None
+        if isinstance(error, _StoppedError):
+            return None
+        raise
     return Reconstruction(tuple(steps), graph.notes)
 
 

@@ -53,8 +53,8 @@ class Recorder(TorchFunctionMode):
         self._start += len(images)
 
     def rows(self) -> dict[Target, Tensor]:
-        """The outputs, ``(rows, channels)`` for every target."""
-        return {target: torch.cat(parts) for target, parts in self._found.items()}
+        """The outputs, ``(rows, channels)`` for every target; they are handed over, not kept."""
+        return {target: torch.cat(self._found.pop(target)) for target in [*self._found]}
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: Any = None
