@@ -93,6 +93,16 @@ def test_undo_may_lead_back_to_another_granularity(channels):
     assert board(channels)["revision"] > revision
 
 
+def test_another_tab_may_change_the_granularity(open_app):
+    app = drag(open_app(ws=digits.workspace(), page="plan"), **{FIRST: 0.6})
+    other = PruningPlan({SECOND: 0.5}, "channel", model=digits.model().digest)
+    bench.store().save_plan(address(app), other)
+    drag(app, **{FIRST: 0.7})
+    assert saved(app) == other
+    assert board(app)["granularity"] == "channel"
+    assert control(app, "Granularity").value == "channel"
+
+
 def test_what_does_not_fit_is_named_with_its_reason(open_app):
     app = open_app(ws=digits.workspace(), page="plan")
     assert "Kernels" not in control(app, "Granularity").options
@@ -169,6 +179,17 @@ def test_a_plan_file_naming_a_member_of_a_group_is_refused(open_app):
     upload(app, format_plan(PruningPlan({CLASSIFIER: 0.5}, "channel")).encode())
     assert len(app.error) == 1
     assert "classifier cannot be pruned" in app.error[0].value
+
+
+def test_a_measurement_of_another_granularity_belongs_to_another_plan(open_app):
+    ws = digits.workspace(digits.uniform(0.8))
+    digits.add_run(ws)
+    app = open_app(ws=ws, page="plan")
+    assert board(app)["measured"]["other"] is False
+    choose(app, "channel")
+    assert board(app)["measured"]["other"] is True
+    choose(app, "weight")
+    assert board(app)["measured"]["other"] is False
 
 
 # Curves

@@ -75,17 +75,20 @@ def _target_input(place: "st.delta_generator.DeltaGenerator", unit: str, kind: G
     value = int(session.setting(name, _usual_target(unit, kind)))
     key = f"{name}/{value}"
     least, most = (0, 99) if unit == _SPARSITY else (1, 100)
-    place.number_input(
-        _("Percent"), least, most, value, 5, key=key, help=_target_help(unit, kind.structured)
-    )
+    place.number_input(_("Percent"), least, most, value, 5, key=key, help=_target_help(unit, kind))
     return key
 
 
-def _target_help(unit: str, structured: bool) -> str:
+def _target_help(unit: str, kind: Granularity) -> str:
     if unit != _SPARSITY:
         return _("Of the dense model; as little is pruned as meets it.")
-    if structured:
+    if kind.structured:
         return _("Of all channels, neurons and heads in the unlocked groups.")
+    if kind.kind == "nm":
+        return _(
+            "Of the weights in the unlocked layers, as nearly as can be: at {n}:{m} a layer is "
+            "dense or loses {percent} %."
+        ).format(n=kind.n, m=kind.m, percent=_usual_target(unit, kind))
     return _("Of the weights in the unlocked layers.")
 
 

@@ -230,9 +230,9 @@ def board_of(
     Returns:
         A board with every prunable group, and the others where there is room for them.
     """
-    drawn = list(groups.groups)
+    drawn, kind = list(groups.groups), groups.granularity
     hidden: Counter[str] = Counter()
-    if len(drawn) > MOST_COLUMNS_WITH_FIXED and groups.prunable:
+    if len(drawn) > MOST_COLUMNS_WITH_FIXED and groups.prunable and not kind.structured:
         hidden.update(group.reason for group in drawn if not group.prunable)
         drawn = [group for group in drawn if group.prunable]
     stages = stages_of([group.name for group in drawn if group.prunable])

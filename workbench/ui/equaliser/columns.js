@@ -47,7 +47,7 @@ function buildBoard(state) {
 
 /** The elements of one column: the slider itself, its weights, its name. */
 function buildColumn(state, column, i) {
-  const { data } = state;
+  const { data, text } = state;
   const starts = i > 0 && data.columns[i - 1].stage !== column.stage;
   const wide = column.slim ? "fixed" : "wide";
   const classes = [starts && "starts", !column.prunable && wide, column.reason && "locked"];
@@ -64,6 +64,9 @@ function buildColumn(state, column, i) {
     tabindex: i === state.selected ? "0" : "-1",
   }, shade, thumb);
   slider.dataset.index = i;
+  if (column.layers.length > 1) {
+    slider.setAttribute("aria-description", fill(text.together, { layers: column.layers.join(", ") }));
+  }
   if (column.points.length) {
     slider.style.setProperty("--heat", damageGradient(column.points, data.prediction, damageSpan(data)));
   } else if (column.prunable) {
@@ -74,7 +77,8 @@ function buildColumn(state, column, i) {
   const largest = Math.max(...data.columns.map((other) => other.weights));
   const height = Math.sqrt(column.weights / Math.max(1, largest)) * MASS_PIXELS;
   mass.style.height = `${Math.max(LEAST_MASS_PIXELS, height).toFixed(1)}px`;
-  const name = element("span", `name${suffix}`, {}, element("span", "", {}, column.slim ? "" : column.label));
+  const title = `${column.name}  ${column.kind}`;
+  const name = element("span", `name${suffix}`, { title }, element("span", "", {}, column.slim ? "" : column.label));
   name.dataset.index = i;
   return { column: slider, shade, thumb, mass, kept: mass.firstChild, name };
 }

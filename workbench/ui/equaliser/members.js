@@ -3,6 +3,7 @@
 
 const MOST_LISTED = 5;
 const MOST_CELL_PIXELS = 56;
+const MOST_SPACED = 80; // more layers stand side by side without a gap
 
 /** Build the row once; `paintMembers` marks the layers of the shown group. */
 function buildMembers(state) {
@@ -14,6 +15,7 @@ function buildMembers(state) {
   const upper = element("div", "bus upper");
   const lower = element("div", "bus lower");
   const lane = element("div", "lane", { "aria-hidden": "true" }, upper, lower, ...cells);
+  lane.style.gap = `${cells.length > MOST_SPACED ? 0 : 2}px`;
   lane.style.maxWidth = `${MOST_CELL_PIXELS * cells.length}px`;
   const legend = element(
     "div", "lane-legend", { "aria-hidden": "true" }, element("span", "", {}, text.lane),
