@@ -188,7 +188,7 @@ class _FullRepair:
         self._raw = on_device(pruned.model.module, device)
         self._dense = on_device(pruned.dense.module, device)
         few = data.split("calibration", 2, seed).images.to(device)
-        count = affordable_images(self._dense, few, num_samples)
+        count = affordable_images(self._raw, self._dense, few, num_samples)
         images = data.split("calibration", count, seed).images.to(device)
         judging = min(JUDGING, len(images) // 8) or len(images)
         self._judging = images[-judging:]

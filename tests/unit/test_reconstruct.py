@@ -502,8 +502,11 @@ def test_large_images_are_fewer_and_rows_are_bounded(monkeypatch):
     widest = 8 * 8 * 8  # channels of the stem's output at 8 x 8
     assert trace(dense, few).widest == widest
     monkeypatch.setattr(reconstruct, "ACTIVATION_BYTES", 40 * 4 * 4 * widest)
-    assert affordable_images(dense, few, 1_000) == 40
-    assert affordable_images(dense, few, 30) == 30
+    assert affordable_images(dense, dense, few, 1_000) == 40
+    assert affordable_images(dense, dense, few, 30) == 30
+    monkeypatch.setattr(reconstruct, "ENOUGH_IMAGES", 10)
+    monkeypatch.setattr(reconstruct, "ENOUGH_NUMBERS", 25 * widest)
+    assert affordable_images(dense, dense, few, 1_000) == 25
     seen = []
     handle = dense.register_forward_pre_hook(lambda _, args: seen.append(len(args[0])))
     network, masks = masked(dense, 0.5)

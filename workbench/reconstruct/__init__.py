@@ -123,21 +123,21 @@ def reconstruct_(
     return Reconstruction(tuple(steps), graph.notes)
 
 
-def affordable_images(dense: nn.Module, images: Tensor, wanted: int) -> int:
-    """How many images ``reconstruct_`` can take in at once.
+def affordable_images(module: nn.Module, dense: nn.Module, images: Tensor, wanted: int) -> int:
+    """How many images ``reconstruct_`` can take in at once and in good time.
 
     Args:
+        module: The pruned network, in eval mode: the smaller it is, the more images.
         dense: The dense network, in eval mode.
         images: One or two of them.
         wanted: How many there could be.
     """
-    return _affordable(trace(dense, images), wanted)
+    useful = max(ENOUGH_IMAGES, ENOUGH_NUMBERS // trace(module, images).widest)
+    return _affordable(trace(dense, images), min(wanted, useful))
 
 
 def _affordable(graph: Graph, wanted: int) -> int:
-    most = ACTIVATION_BYTES // (graph.widest * TENSORS_AT_ONCE * 4)
-    useful = max(ENOUGH_IMAGES, ENOUGH_NUMBERS // graph.widest)
-    return max(2, min(wanted, most, useful))
+    return max(2, min(wanted, ACTIVATION_BYTES // (graph.widest * TENSORS_AT_ONCE * 4)))
 
 
 def _num_rows(network: nn.Module, graph: Graph) -> dict[str, int]:
