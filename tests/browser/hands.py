@@ -61,6 +61,7 @@ def column(page: Page, layer: str) -> Locator:
 
 def drag(page: Page, layer: str, sparsity: float) -> None:
     """Take hold of a column and let go at a sparsity."""
+    column(page, layer).scroll_into_view_if_needed()
     box = column(page, layer).bounding_box()
     assert box
     x, bottom = box["x"] + box["width"] / 2, box["y"] + box["height"]

@@ -153,7 +153,9 @@ def show_outcome() -> None:
     widget = f"run_{numbers}_{current.number}"
 
     def choose() -> None:
-        run_shelf.choose(st.session_state[widget])
+        number = st.session_state[widget]
+        if number != current.number:  # a list that is gone may report its old choice once more
+            run_shelf.choose(number)
 
     st.selectbox(
         _("Run"), numbers[::-1], index=numbers[::-1].index(current.number), key=widget,

@@ -241,7 +241,9 @@ def _choose_shown() -> None:
     widget = f"shown_{'_'.join(keys)}_{current}"
 
     def choose() -> None:
-        curve_shelf.choose(st.session_state[widget])
+        key = st.session_state[widget]
+        if key != current:  # a list that is gone may report its old choice once more
+            curve_shelf.choose(key)
 
     st.selectbox(
         _("Curves"), keys, index=keys.index(current), format_func=titles.__getitem__, key=widget,
