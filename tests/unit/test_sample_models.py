@@ -5,6 +5,7 @@ import json
 import pytest
 
 from workbench.errors import WorkbenchError
+from workbench.groups import find_groups
 from workbench.layers import inspect
 from workbench.loading import load_data, load_model, sample_card, sample_names
 from workbench.loading.samples import sample_folder
@@ -93,6 +94,28 @@ def test_two_points_of_the_shipped_curves_measured_anew():
     )
     assert score(pruned.model.module, validation, batch_size=100).accuracy == pytest.approx(
         stem.accuracy, abs=2e-3
+    )
+
+
+def test_the_default_model_comes_with_curves_of_its_coupled_channels():
+    from workbench.plan import PruningPlan
+    from workbench.prune import prune
+
+    model = load_model("fashion-resnet20")
+    data = load_data(model.data_name)
+    curves = {c.settings.repair: c for c in sample_curves(model, "channel")}
+    assert set(curves) == {"none", "bn"}
+    names = tuple(group.name for group in find_groups(model, "channel").prunable)
+    for measured in curves.values():
+        assert (measured.complete, measured.data, measured.groups) == (True, data.digest, names)
+        assert len(measured.points) == len(names) * len(measured.settings.levels)
+    raw = curves["none"]
+    validation = data.split("validation", raw.settings.num_samples, raw.settings.seed)
+    point = next(p for p in raw.curve("stages.1.0.conv2") if p.level == 0.3)
+    plan = PruningPlan({point.group: point.level}, "channel", raw.settings.criterion)
+    thin = prune(model, plan).model.module
+    assert score(thin, validation, batch_size=100).accuracy == pytest.approx(
+        point.accuracy, abs=2e-3
     )
 
 
