@@ -28,6 +28,7 @@ WARM_UP_SECONDS = 0.05
 SAME = 0.03
 """Two times are the same unless they surely differ by more than this."""
 UNCLEAR = 0.1
+LONG_MS = 10.0
 RUNTIMES: Mapping[str, str] = {"torch": "PyTorch", "onnxruntime": "ONNX Runtime"}
 """Name to title of what can be timed."""
 
@@ -202,7 +203,8 @@ def time_in_turns(
     """Time several networks in turns, A B C A B C ..., so that what disturbs one disturbs all.
 
     A pass during which the system gave the processor to another program is timed again, as long as
-    there are not more of those than passes asked for; on a busy machine some stay in.
+    there are not more of those than passes asked for; on a busy machine some stay in. Passes of 10
+    ms and more are not repeated: on such a machine none of them would go undisturbed.
 
     Args:
         passes: One for each network; all are warmed up first.
@@ -213,14 +215,13 @@ def time_in_turns(
     Returns:
         For each network its times in milliseconds, one a turn.
     """
-    for run in passes:
-        _warm_up(run)
+    short = [_warm_up(run) < LONG_MS for run in passes]
     times: list[list[float]] = [[] for _ in passes]
     spare = runs * len(passes)
     with _no_garbage_collection():
         for turn in range(runs):
-            for own, run in zip(times, passes, strict=True):
-                taken, again = _undisturbed_ms(run, spare)
+            for own, run, is_short in zip(times, passes, short, strict=True):
+                taken, again = _undisturbed_ms(run, spare if is_short else 0)
                 own.append(taken)
                 spare -= again
             report(Progress(turn + 1, runs, "Timing in turns"))
@@ -301,12 +302,16 @@ def _no_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _warm_up(run: Pass) -> None:
+def _warm_up(run: Pass) -> float:
+    """Run until everything is in place; returns the time of the fastest pass in milliseconds."""
     end = time.perf_counter() + WARM_UP_SECONDS
-    warm = 0
+    fastest, warm = math.inf, 0
     while warm < WARM_UP_RUNS or time.perf_counter() < end:
+        start = time.perf_counter()
         run()
+        fastest = min(fastest, (time.perf_counter() - start) * 1000)
         warm += 1
+    return fastest
 
 
 def _undisturbed_ms(run: Pass, spare: int) -> tuple[float, int]:
