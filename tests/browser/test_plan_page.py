@@ -54,7 +54,7 @@ def test_undo_leads_from_channels_back_to_weights_and_redo_forth(server, page):
     hands.saved(page)
     assert store.open_workspace(workspace).plan == channels
     choose(page, "16")
-    expect(page.get_by_text("Rounded to multiples of 16")).to_be_visible()
+    expect(page.get_by_text(re.compile("Round(ed|ing) to multiples of 16"))).to_be_visible()
     rig.has_no_error_box(page)
 
 
