@@ -194,6 +194,9 @@ def _show_table(found: Groups) -> None:
     st.dataframe(
         frame, hide_index=True, height=min(35 * (len(frame) + 1) + 3, 520),
         alt=_("Table of {count} groups with their members and size.").format(count=len(frame)),
+        column_order=[
+            "group", "units", "unit", "prunable", "layers", "consumers", "params", "share", "macs",
+        ],
         column_config={
             "group": column.TextColumn(_("Group"), pinned=True, width=150, help=explain("group")),
             "units": column.NumberColumn(_("Units"), format="localized", width=60),
@@ -208,6 +211,6 @@ def _show_table(found: Groups) -> None:
             "macs": column.NumberColumn(
                 _("MACs"), format="localized", width=95, help=explain("MACs")
             ),
-            "prunable": column.TextColumn(_("Can be cut"), width="large"),
+            "prunable": column.TextColumn(_("Can be cut"), width=150),
         },
     )  # fmt: skip
