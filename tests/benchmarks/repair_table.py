@@ -1,6 +1,6 @@
 """Every sample, pruned at several levels: raw, re-estimated, fully repaired, briefly fine-tuned.
 
-Run: python -m tests.benchmarks.repair_table [--models fashion-lenet5 ...] [--images 20000]
+Run: python -m tests.benchmarks.repair_table [--models fashion-lenet5 ...] [--images 10000]
      python -m tests.benchmarks.repair_table --write   (only writes the tables)
 
 Channels go uniformly from every group, single weights by one global ranking; accuracy is that of
@@ -30,7 +30,7 @@ RESULTS = Path(__file__).parent / "results"
 ROWS, TABLES = RESULTS / "repair_table.jsonl", RESULTS / "repair_table.md"
 CHANNEL_LEVELS = (0.3, 0.5, 0.7)
 WEIGHT_LEVELS = (0.5, 0.8, 0.9, 0.95)
-IMAGES = 20_000
+IMAGES = 10_000
 EPOCHS = 2
 KEY = ("model", "granularity", "level", "method", "images")
 

@@ -36,7 +36,7 @@ def torch_pruned(
     low, high, best = 0.0, 0.98, None
     for _ in range(STEPS):
         middle = (low + high) / 2
-        candidate = _pruned(model, copy.deepcopy(module), groups, importance, middle)
+        candidate = _pruned(model, module, groups, importance, middle)
         found = wb.inspect(candidate).macs
         if best is None or abs(found - macs) < abs(wb.inspect(best).macs - macs):
             best = candidate
@@ -48,8 +48,11 @@ def torch_pruned(
 
 
 def _pruned(
-    model: wb.Model, module: nn.Module, groups: Groups, importance: str, ratio: float
+    model: wb.Model, source: nn.Module, groups: Groups, importance: str, ratio: float
 ) -> wb.Model:
+    module = copy.deepcopy(source)
+    for parameter, known in zip(module.parameters(), source.parameters(), strict=True):
+        parameter.grad = None if known.grad is None else known.grad.clone()
     norms = any(isinstance(part, nn.BatchNorm2d) for part in module.modules())
     if importance == "bn_scale" and not norms:
         raise ValueError("the network has no BatchNorm")
