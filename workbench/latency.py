@@ -203,8 +203,8 @@ def time_in_turns(
     """Time several networks in turns, A B C A B C ..., so that what disturbs one disturbs all.
 
     A pass during which the system gave the processor to another program is timed again, as long as
-    there are not more of those than passes asked for; on a busy machine some stay in. Passes of 10
-    ms and more are not repeated: on such a machine none of them would go undisturbed.
+    there are not more of those than passes asked for; on a busy machine some stay in. Where a pass
+    takes 10 ms and more none is repeated: on such a machine it would never go undisturbed.
 
     Args:
         passes: One for each network; all are warmed up first.
@@ -215,13 +215,14 @@ def time_in_turns(
     Returns:
         For each network its times in milliseconds, one a turn.
     """
-    short = [_warm_up(run) < LONG_MS for run in passes]
+    # All are repeated or none, for else the one that is would look faster.
+    short = max(_warm_up(run) for run in passes) < LONG_MS
     times: list[list[float]] = [[] for _ in passes]
     spare = runs * len(passes)
     with _no_garbage_collection():
         for turn in range(runs):
-            for own, run, is_short in zip(times, passes, short, strict=True):
-                taken, again = _undisturbed_ms(run, spare if is_short else 0)
+            for own, run in zip(times, passes, strict=True):
+                taken, again = _undisturbed_ms(run, spare if short else 0)
                 own.append(taken)
                 spare -= again
             report(Progress(turn + 1, runs, "Timing in turns"))

@@ -107,8 +107,10 @@ def test_a_disturbed_pass_is_timed_again_but_not_for_ever(
     busy = iter(range(99))
     monkeypatch.setattr("workbench.latency._interruptions", lambda: next(busy))
     assert time_in_turns([lambda: None], 3) == [[9, 10, 11]], "three spare passes, all disturbed"
-    monkeypatch.setattr("workbench.latency._warm_up", lambda run: 10.0)
-    assert time_in_turns([lambda: None], 3) == [[12, 13, 14]], "long passes are not repeated"
+    warm = iter([10.0, 1.0])
+    monkeypatch.setattr("workbench.latency._warm_up", lambda run: next(warm))
+    both = [lambda: None, lambda: None]
+    assert time_in_turns(both, 2) == [[12, 14], [13, 15]], "one is long, so none is repeated"
 
 
 def test_nothing_is_collected_while_the_clock_runs() -> None:
