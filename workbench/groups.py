@@ -55,6 +55,15 @@ class Group:
     slices: tuple[Slice, ...] = field(default=(), repr=False)
     layer: LayerInfo | None = field(default=None, repr=False)
 
+    @property
+    def rounds(self) -> bool:
+        """Whether kept units are rounded to a multiple: a head is many channels already."""
+        return self.unit != "head"
+
+    def num_kept(self, sparsity: float, multiple: int = 1) -> int:
+        """Units that stay at a sparsity: the nearest allowed number, at least one."""
+        return num_kept(self.num_units, sparsity, multiple if self.rounds else 1)
+
     def to_dict(self) -> dict[str, object]:
         """Plain values, ready for JSON."""
         return {
@@ -168,7 +177,7 @@ class Groups:
         """
         group = self.group(name)
         if self.granularity.structured:
-            return group.num_units - num_kept(group.num_units, sparsity, channel_multiple)
+            return group.num_units - group.num_kept(sparsity, channel_multiple)
         return self.num_pruned_weights(name, sparsity)
 
     def num_pruned_weights(self, name: str, sparsity: float) -> int:

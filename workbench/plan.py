@@ -35,7 +35,7 @@ class PruningPlan:
         seed: Seed of everything random in the criterion.
         model: Digest of the model the plan was made for, or empty.
         channel_multiple: The number of channels that stay is a multiple of this, or all of them;
-            for granularity ``channel`` only.
+            heads are not rounded. For granularity ``channel`` only.
 
     Raises:
         SparsityError: If a sparsity lies outside [0, 1).

@@ -38,6 +38,7 @@ class Column:
         macs: Multiply-accumulates of the dense layer for one input.
         num_units: Units that go one by one.
         unit: What a unit is called; empty for single weights.
+        rounds: Whether kept units are rounded to the plan's multiple.
         thinned: The one sparsity that can be had beside 0, for N:M; 0 at other granularities.
         thinned_weights: Weights that go with it.
         most: The highest sparsity that the hand may set.
@@ -57,6 +58,7 @@ class Column:
     macs: int
     num_units: int = 0
     unit: str = ""
+    rounds: bool = True
     thinned: float = 0.0
     thinned_weights: int = 0
     most: float = MAX_SPARSITY
@@ -83,7 +85,8 @@ class Column:
             return self.thinned if sparsity >= self.thinned / 2 else 0.0
         if not self.snaps or sparsity <= 0:
             return sparsity
-        return (self.num_units - num_kept(self.num_units, sparsity, multiple)) / self.num_units
+        kept = num_kept(self.num_units, sparsity, multiple if self.rounds else 1)
+        return (self.num_units - kept) / self.num_units
 
     def to_dict(self) -> dict[str, object]:
         """Plain values for the scripts."""
@@ -97,6 +100,7 @@ class Column:
             "units": self.num_units or self.num_weights,
             "counted": counted(self.unit),
             "snaps": self.snaps,
+            "rounds": self.rounds,
             "thinned": self.thinned,
             "thinned_weights": self.thinned_weights,
             "most": self.most,
@@ -273,7 +277,7 @@ def _column(
     if group.prunable and kind.kind == "nm" and group.layer is not None:
         thinned = most = nearest_sparsity(group.layer.shape, kind, MAX_SPARSITY)
     elif group.prunable and unit and group.num_units <= MOST_SNAPPED:
-        fewest = num_kept(group.num_units, MAX_SPARSITY, multiple)
+        fewest = group.num_kept(MAX_SPARSITY, multiple)
         most = (group.num_units - fewest) / group.num_units
         if not most and not reason:
             reason = _(
@@ -288,6 +292,7 @@ def _column(
         macs=group.macs,
         num_units=group.num_units,
         unit=unit,
+        rounds=group.rounds,
         thinned=thinned,
         thinned_weights=groups.num_pruned_weights(group.name, thinned) if thinned else 0,
         most=most,

@@ -265,11 +265,11 @@ function stepped(column, value, step, multiple) {
   if (column.thinned) return step > 0 ? column.thinned : 0;
   if (!column.snaps) return toHundredths(value + step);
   const { units } = column;
-  const kept = numKept(units, value, multiple);
+  const kept = keptOf(column, value, multiple);
   const direction = -Math.sign(step);
   const least = Math.max(1, Math.round(Math.abs(step) * units));
   for (let count = kept + direction * least; count > 0 && count <= units; count += direction) {
-    const allowed = numKept(units, (units - count) / units, multiple);
+    const allowed = keptOf(column, (units - count) / units, multiple);
     if (allowed !== kept) return (units - allowed) / units;
   }
   return direction > 0 ? 0 : column.most;

@@ -25,11 +25,16 @@ function numKept(units, sparsity, multiple) {
   return best;
 }
 
+/** Units of a column that stay; heads are not rounded to a multiple. */
+function keptOf(column, value, multiple) {
+  return numKept(column.units, value, column.rounds ? multiple : 1);
+}
+
 /** The allowed sparsity that a plan's value comes to. */
 function settled(column, value, multiple) {
   if (column.thinned) return value >= column.thinned / 2 ? column.thinned : 0;
   if (!column.snaps || value <= 0) return value;
-  return (column.units - numKept(column.units, value, multiple)) / column.units;
+  return (column.units - keptOf(column, value, multiple)) / column.units;
 }
 
 /** Weights of one layer that go at a value; where edge blocks are smaller, on average. */
@@ -87,7 +92,7 @@ function sizeOfChannels(data, values) {
   let [gone, prunable] = [0, 0];
   const kept = data.columns.map((column, i) => {
     if (!column.prunable) return column.units;
-    const count = numKept(column.units, values[i], data.multiple);
+    const count = keptOf(column, values[i], data.multiple);
     prunable += column.units;
     gone += column.units - count;
     return count;
