@@ -303,6 +303,53 @@ def test_layers_that_share_a_weight_keep_their_widths() -> None:
     assert "first.weight is shared by layers" in reasons["second"]
 
 
+class Shuffle(nn.Module):
+    """Channels of two groups shuffled by fixed numbers: right only where both lose alike."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = nn.Conv2d(3, 8, 3, padding=1)
+        self.b = nn.Conv2d(8, 8, 3, padding=1, groups=2)
+        self.depthwise = nn.Conv2d(8, 8, 3, padding=1, groups=8)
+        self.c = nn.Conv2d(8, 6, 1, groups=2)
+        self.fc = nn.Linear(6, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.b(self.a(x).relu()).relu()
+        y = y.unflatten(1, (2, -1)).transpose(1, 2).flatten(1, 2)
+        scores: Tensor = self.fc(self.c(self.depthwise(y)).relu().mean((2, 3)))
+        return scores
+
+
+class Branch(nn.Module):
+    """Which layer comes next depends on the image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = nn.Conv2d(3, 8, 3)
+        self.bright, self.dark = nn.Conv2d(8, 6, 3), nn.Conv2d(8, 6, 3)
+        self.fc = nn.Linear(6, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        way = self.bright if float(x.detach().mean()) > 0.25 else self.dark
+        scores: Tensor = self.fc(way(self.a(x).relu()).relu().mean((2, 3)))
+        return scores
+
+
+@pytest.mark.parametrize("kind", [Shuffle, Branch])
+def test_what_is_cut_is_right_whichever_units_go(kind: type[nn.Module]) -> None:
+    """Either the group is refused or every choice of units gives what zeroing gives."""
+    model = model_of(kind())
+    groups = find_groups(model, "channel")
+    assert any(group.reason.startswith("Cutting it was tried") for group in groups.groups)
+    for seed in range(6):
+        plan = PruningPlan(
+            {group.name: 0.5 for group in groups.prunable}, "channel", "random", seed=seed
+        )
+        thin, zeroed = prune(model, plan, groups).model, preview(model, plan, groups).model
+        torch.testing.assert_close(scores_of(thin), scores_of(zeroed), atol=1e-5, rtol=1e-4)
+
+
 class Untraceable(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -327,6 +374,14 @@ def test_kept_counts_are_the_nearest_allowed(units: int, ratio: float, multiple:
     assert kept in allowed
     wanted = units * (1 - ratio)
     assert abs(kept - wanted) <= min(abs(n - wanted) for n in allowed) + 1e-9
+
+
+def test_heads_are_not_rounded_to_multiples_of_channels() -> None:
+    groups = find_groups(load_model("fashion-vit"), "channel")
+    head = next(group for group in groups.prunable if group.unit == "head")
+    neuron = next(group for group in groups.prunable if group.unit == "neuron")
+    assert groups.num_pruned(head.name, 0.5, 8) == 2
+    assert groups.num_pruned(neuron.name, 0.3, 16) == 32
 
 
 def test_stored_thin_weights_come_back() -> None:
