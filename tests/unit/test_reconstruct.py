@@ -518,3 +518,65 @@ def test_large_images_are_fewer_and_rows_are_bounded(monkeypatch):
     graph = trace(dense, few)
     rows = reconstruct._num_rows(dense, graph)
     assert sum(n * len(dense.get_submodule(p).weight) for p, n in rows.items()) <= 10_000
+
+
+class InPlace(nn.Module):
+    """Activations that write into their input, before a sum and behind it."""
+
+    def __init__(self, inplace: bool = True) -> None:
+        super().__init__()
+        self.a, self.b, self.c = (nn.Conv2d(n, 8, 3, padding=1) for n in (2, 8, 8))
+        self.act, self.last = nn.ReLU(inplace), nn.ReLU6(inplace)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.act(self.a(x))
+        return self.last(self.act(self.c(self.act(self.b(x)))) + x).mean((2, 3))
+
+
+def test_activations_in_place_are_seen_as_the_others():
+    torch.manual_seed(0)
+    dense = InPlace().eval()
+    other = InPlace(inplace=False).eval()
+    other.load_state_dict(dense.state_dict())
+    graph = trace(dense, images(2))
+    assert graph == trace(other, images(2))
+    assert {path: layer.target for path, layer in graph.layers.items()} == {
+        path: ("layer", path) for path in "abc"
+    }
+    assert not graph.passing
+    network, masks = masked(dense, 0.7)
+    before = distance(network, dense)
+    reconstruct_(network, dense, images(), masks=masks, kept={})
+    assert distance(network, dense) < 0.5 * before
+
+
+class Sideways(nn.Module):
+    """Images not along the first axis: steps first, or parts of images as images of their own."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+        self.a, self.fc = nn.Linear(8, 10), nn.Linear(10, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = x[:, 0].transpose(0, 1) if self.kind == "steps" else x.flatten(0, 2)
+        y = self.a(rows).relu()
+        y = y.transpose(0, 1) if self.kind == "steps" else y.unflatten(0, (len(x), -1))
+        return self.fc(y.mean(1))
+
+
+@pytest.mark.parametrize("kind", ["steps", "parts"])
+def test_layers_without_the_images_first_are_left_with_a_note(kind):
+    dense = Sideways(kind).eval()
+    network, masks = masked(dense, 0.5)
+    done = reconstruct_(network, dense, images(300), masks=masks, kept={})
+    assert [step.layer for step in done.steps] == ["fc"]
+    assert done.notes == ("a (Linear) was left as it is.",)
+
+
+def test_layers_in_half_precision_are_left_with_a_note():
+    dense = nn.Sequential(nn.Flatten(), nn.Linear(2 * 8 * 8, 4)).half().eval()
+    network, masks = masked(dense, 0.5)
+    done = reconstruct_(network, dense, images().half(), masks=masks, kept={})
+    assert done.steps == ()
+    assert done.notes == ("1 (Linear) was left as it is.",)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-from workbench.reconstruct.calls import IN_PLACE, Call, Function, Parts
+from workbench.reconstruct.calls import Call, Function, Parts
 
 Target = tuple[str, str]
 """Where a layer's result is compared: kind of the call and its path or, of a sum, its number."""
@@ -26,7 +26,6 @@ class Layer:
             or the sum that alone takes it.
         bounds: What the activation behind the target lets through; None if it is no clamp.
         is_linear: Channels come last, as in ``nn.Linear``; else second, as in convolutions.
-        max_activation: Numbers in the largest tensor of one image around it.
     """
 
     path: str
@@ -48,6 +47,7 @@ class _Node:
     call: Call
     name: str
     inputs: list["_Node"]
+    value: Tensor
     users: list["_Node"] = field(default_factory=list)
 
 
@@ -77,7 +77,7 @@ def trace(network: nn.Module, images: Tensor) -> Graph:
         network: In eval mode.
         images: ``(samples, channels, height, width)``; one or two suffice.
     """
-    tracer = _Tracer(network)
+    tracer = _Tracer(network, len(images))
     with tracer, torch.no_grad():
         network(images)
     return Graph(
@@ -89,9 +89,10 @@ def trace(network: nn.Module, images: Tensor) -> Graph:
 class _Tracer(TorchFunctionMode):
     """Records which tensor goes where; keeps all of them alive, so that ids stay unique."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, num_images: int) -> None:
         super().__init__()
         self.widest = 0
+        self._num_images = num_images
         self.passing: set[Function] = set()
         self._parts = Parts(network)
         self._nodes: list[_Node] = []
@@ -103,12 +104,14 @@ class _Tracer(TorchFunctionMode):
         self, func: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:  # fmt: skip
         kwargs = kwargs or {}
+        taken = _tensors((args, kwargs))
+        versions = [tensor._version for tensor in taken]
         result = func(*args, **kwargs)
         results = _tensors(result)
         if not results:
             return result
-        taken = _tensors((args, kwargs))
-        if func not in IN_PLACE and any(one is other for one in results for other in taken):
+        unchanged = versions == [tensor._version for tensor in taken]
+        if unchanged and any(one is other for one in results for other in taken):
             self.passing.add(func)
             return result
         call = self._parts.recognise(func, args, kwargs)
@@ -116,7 +119,7 @@ class _Tracer(TorchFunctionMode):
         if call.kind == "add":
             name, self._num_sums = str(self._num_sums), self._num_sums + 1
         inputs = [self._node_of[id(tensor)] for tensor in taken if id(tensor) in self._node_of]
-        node = _Node(call, name, inputs)
+        node = _Node(call, name, inputs, results[0])
         for one in inputs:
             one.users.append(node)
         for tensor in results:
@@ -127,27 +130,33 @@ class _Tracer(TorchFunctionMode):
         return result
 
     def layers(self) -> dict[str, Layer]:
-        """The layers that are called exactly once."""
-        found: dict[str, Layer] = {}
-        for node in self._nodes:
-            if node.call.kind == "layer" and self._num_calls(node.name) == 1:
-                found[node.name] = self._layer(node)
-        return found
+        """The layers that are called exactly once and can be solved for."""
+        return {node.name: self._layer(node) for node in self._solvable("layer")}
 
     def recurrent(self) -> tuple[str, ...]:
-        """The recurrent modules that are called exactly once."""
-        called = [node.name for node in self._nodes if node.call.kind == "recurrent"]
-        return tuple(path for path in called if called.count(path) == 1)
+        """The recurrent modules that are called exactly once and can be solved for."""
+        return tuple(node.name for node in self._solvable("recurrent"))
+
+    def _solvable(self, kind: str) -> Iterable[_Node]:
+        """Calls whose outputs have the images along one axis and are precise enough to solve."""
+        for node in self._nodes:
+            if node.call.kind != kind or self._num_calls(node.name) != 1:
+                continue
+            first = getattr(self._parts.modules[node.name], "batch_first", True)
+            fits = node.value.shape[int(not first)] == self._num_images
+            if fits and node.value.dtype in (torch.float32, torch.float64):
+                yield node
 
     def notes(self) -> Iterable[str]:
         """Why a layer is left as it is."""
+        solved = {*self.layers(), *self.recurrent()}
         for path, module in self._parts.modules.items():
             if list(module.children()) or not any(p.dim() > 1 for p in module.parameters(False)):
                 continue
             calls = self._num_calls(path)
             if calls > 1:
                 yield f"{path} is used {calls} times in a pass, so it was left as it is."
-            elif not calls:
+            elif path not in solved:
                 yield f"{path} ({type(module).__name__}) was left as it is."
 
     def _num_calls(self, path: str) -> int:
@@ -160,7 +169,8 @@ class _Tracer(TorchFunctionMode):
         is_linear, norm, tip = isinstance(module, nn.Linear), "", node
         target: Target = ("layer", node.name)
         after = _only_user(tip)
-        if after and after.call.kind == "norm" and self._parts.modules[after.name].affine:
+        fits = not is_linear or node.value.dim() == 2  # else BatchNorm does not take its outputs
+        if after and after.call.kind == "norm" and fits and self._parts.modules[after.name].affine:
             norm, tip, target = after.name, after, ("norm", after.name)
             after = _only_user(tip)
         if after and after.call.kind == "add" and self._can_join(node, after):
