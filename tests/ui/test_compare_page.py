@@ -258,6 +258,15 @@ def test_the_first_trace_holds_the_runs_and_nothing_else():
     assert high > 0.97
 
 
+@pytest.mark.parametrize(("size", "form"), [(1.85, ""), (272_186, "~s")])
+def test_milliseconds_are_not_told_in_thousandths(size, form):
+    figure = tradeoff_figure(
+        [mark("a", size / 2, 0.9)], dense=mark("Dense", size, 0.96), front=(0,), size_title="Size"
+    )
+    assert figure.layout.xaxis.tickformat == form
+    assert "~s" not in figure.data[MARKS_TRACE].hovertemplate
+
+
 def test_a_run_is_a_path_with_a_shape_for_every_stage():
     way = (
         Step("dense", "dense", 100, 0.96),

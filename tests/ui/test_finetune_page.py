@@ -83,7 +83,7 @@ def test_the_outcome_shows_every_stage_as_it_was_measured(open_app, registry):
     assert all("360 images" in text for text in outcome(app)["interval"])
     assert not any("belongs to another plan" in caption.value for caption in app.caption)
     assert len(app.get("plotly_chart")) == 2, "the curves of its training"
-    assert "Single zeros do not make dense runtimes faster" in captions(app)
+    assert "Single zeros do not make dense runtimes faster; the plan page says why" in captions(app)
 
 
 def test_a_run_of_another_plan_says_so(open_app, registry):

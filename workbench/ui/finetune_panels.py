@@ -231,7 +231,9 @@ def _takeaway(current: ShelvedRun) -> str:
     words = (
         _("The channels are really gone: the file is smaller and every runtime does less work.")
         if current.structured
-        else _("Single zeros do not make dense runtimes faster: compare the latencies above.")
+        else _(
+            "Single zeros do not make dense runtimes faster; the plan page says why, and what does."
+        )
     )
     if dense is None or final.name == "dense":
         return words

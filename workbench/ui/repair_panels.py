@@ -79,13 +79,17 @@ def _steps_sentence(record: RepairRecord) -> str:
     if record.distances:
         from workbench.repair import REPAIRS
 
+        titles = {name: repair.title for name, repair in REPAIRS.items()} | {
+            "none": _("without repair")
+        }
         listed = ", ".join(
-            f"{REPAIRS[name].title if name in REPAIRS else name} {plain_number(value)}"
-            for name, value in record.distances.items()
+            f"{titles.get(name, name)} {plain_number(value)}"
+            for name, value in sorted(record.distances.items(), key=lambda one: -one[1])
         )
-        sentence += " " + _("Distance to the dense model's answers (nats): {listed}.").format(
-            listed=listed
-        )
+        sentence += " " + _(
+            "Distance to the dense model's answers on held-out images, in nats, less is better: "
+            "{listed}."
+        ).format(listed=listed)
     return sentence
 
 

@@ -111,7 +111,10 @@ def tradeoff_figure(
     _add_ring(figure, marks)
     _add_keys(figure, marks)
     lay_out(figure, height=height, x_title=size_title, y_title=_("Test accuracy"), legend=True)
-    figure.update_xaxes(range=[0, right], tickformat="~s", showgrid=True, fixedrange=True)
+    # Below a thousand the short form writes a fifth as 200m, for thousandths.
+    figure.update_xaxes(
+        range=[0, right], tickformat="~s" if right >= 1000 else "", showgrid=True, fixedrange=True
+    )
     figure.update_yaxes(range=[low, high], tickformat=".0%", fixedrange=True)
     if high - low < 0.05:
         figure.update_yaxes(tickformat=".1%")
@@ -158,7 +161,7 @@ def _shape(shape: str, filled: bool) -> str:
 def _hover(name: str, size_title: str) -> str:
     return (
         f"<b>{name}</b><br>{_('Test accuracy')}: %{{y:.2%}}"
-        f"<br>{size_title}: %{{x:,.4~s}}<extra></extra>"
+        f"<br>{size_title}: %{{x:,.4~r}}<extra></extra>"
     )
 
 
