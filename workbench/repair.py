@@ -15,7 +15,7 @@ from workbench.device import on_device
 from workbench.errors import SettingsError
 from workbench.model import check_fit
 from workbench.names import suggest
-from workbench.progress import Report, ShouldStop, ignore, never
+from workbench.progress import Progress, Report, ShouldStop, ignore, never
 from workbench.prune import Pruned
 from workbench.reconstruct import RepairStep as RepairStep
 from workbench.reconstruct import affordable_images, reconstruct_
@@ -26,6 +26,7 @@ JUDGING = 250
 """Images that judge which repair comes closest to the dense model."""
 JUDGING_STATISTICS = 500
 """Images that give the statistics to be judged."""
+_STOPPED = "It was stopped, so the model is as it was."
 
 
 @dataclass(frozen=True)
@@ -157,6 +158,7 @@ def repair(
         DataError: If the data do not fit the model.
     """
     start = time.perf_counter()
+    module: nn.Module | None
     get_repair(method)
     if num_samples < 2:
         raise SettingsError(f"Repair got {num_samples} images.", "Choose at least 2.")
@@ -171,8 +173,9 @@ def repair(
     else:
         module = pruned.model.copy_module().to(device)
         images = data.split("calibration", num_samples, seed).images.to(device)
-        reestimate_batch_norm_(module, images)
-        record = RepairRecord(chosen="bn")
+        done = reestimate_batch_norm_(module, images, report, should_stop)
+        record = RepairRecord(chosen="bn") if done else RepairRecord(notes=(_STOPPED,))
+        module = module if done else None
     if module is not None:
         pruned = pruned.with_module(module.cpu())
     return Repaired(pruned, record, time.perf_counter() - start)
@@ -205,7 +208,7 @@ class _FullRepair:
             seed=self._seed,
         )  # fmt: skip
         if done is None:
-            return None, RepairRecord(notes=("It was stopped, so the model is as it was.",))
+            return None, RepairRecord(notes=(_STOPPED,))
         modules: dict[str, nn.Module | None] = {"none": None, "full": module}
         if has_batch_norm(self._raw):
             modules["bn"] = self._with_statistics(self._fitting[:JUDGING_STATISTICS])
@@ -243,7 +246,9 @@ def has_batch_norm(module: nn.Module) -> bool:
 
 
 @torch.no_grad()
-def reestimate_batch_norm_(module: nn.Module, images: Tensor) -> None:
+def reestimate_batch_norm_(
+    module: nn.Module, images: Tensor, report: Report = ignore, should_stop: ShouldStop = never
+) -> bool:  # fmt: skip
     """Measure the statistics of every BatchNorm again, in place; leaves the module in eval mode.
 
     Each statistic becomes the plain average over batches of equal size; everything but BatchNorm
@@ -252,6 +257,11 @@ def reestimate_batch_norm_(module: nn.Module, images: Tensor) -> None:
     Args:
         module: The network, on the device of the images.
         images: ``(samples, channels, height, width)``, at least 2.
+        report: Hears of every batch.
+        should_stop: Asked before every batch; True ends with statistics of those so far.
+
+    Returns:
+        Whether all batches were seen.
 
     Reference:
         Li et al. 2020, "EagleEye", section 3.3 (adaptive batch normalisation).
@@ -264,8 +274,13 @@ def reestimate_batch_norm_(module: nn.Module, images: Tensor) -> None:
             norm.reset_running_stats()
             norm.momentum = None  # the average of all batches
             norm.train()
-        for batch in images.tensor_split(max(1, len(images) // BATCH)):
+        batches = images.tensor_split(max(1, len(images) // BATCH))
+        for number, batch in enumerate(batches, 1):
+            if should_stop():
+                return False
             module(batch)
+            report(Progress(number, len(batches), "Measuring BatchNorm statistics"))
+        return True
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum

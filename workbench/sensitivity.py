@@ -264,7 +264,7 @@ def tensors_restored_(tensors: Iterable[Tensor]) -> Iterator[None]:
 
 def _repairing(
     module: nn.Module, data: Data, settings: SensitivitySettings, device: torch.device | str
-) -> Callable[[], None]:
+) -> Callable[[], object]:
     """What is done in place before a measurement, bound to the module and calibration images."""
     if settings.repair != "bn":
         return lambda: None

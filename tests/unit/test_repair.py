@@ -39,6 +39,21 @@ def test_statistics_become_those_of_the_calibration_images() -> None:
     torch.testing.assert_close(norm.running_var, inputs.var(1))
 
 
+def test_new_statistics_can_be_watched_and_stopped(monkeypatch) -> None:
+    monkeypatch.setattr(sys.modules["workbench.repair"], "BATCH", 32)
+    pruned, seen = pruned_model(), []
+    assert repair(pruned, stripes_data(), "bn", report=seen.append).record.chosen == "bn"
+    assert [(step.done, step.total) for step in seen] == [(n, 4) for n in range(1, 5)]
+    seen.clear()
+    stopped = repair(
+        pruned, stripes_data(), "bn", report=seen.append, should_stop=lambda: len(seen) == 2
+    )
+    assert len(seen) == 2
+    assert stopped.pruned is pruned
+    assert stopped.record.chosen == "none"
+    assert stopped.notes == ("It was stopped, so the model is as it was.",)
+
+
 def test_statistics_are_the_average_over_batches_of_equal_size() -> None:
     module = nn.Sequential(nn.BatchNorm2d(1))
     images = torch.randn(600, 1, 2, 2) * 3 + 1
