@@ -52,6 +52,8 @@ def _try(
         return f"the network then fails ({str(error).splitlines()[0][:100]})"
     if before.shape != after.shape:
         return "it changes the number of class scores"
+    if not before.isfinite().all():
+        return "the class scores are not finite"
     scale = float(before.abs().max()) + 1e-6
     if not torch.allclose(before, after, rtol=0, atol=TOLERANCE * scale):
         return "the other channels then give other numbers"

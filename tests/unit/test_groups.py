@@ -350,6 +350,14 @@ def test_what_is_cut_is_right_whichever_units_go(kind: type[nn.Module]) -> None:
         torch.testing.assert_close(scores_of(thin), scores_of(zeroed), atol=1e-5, rtol=1e-4)
 
 
+def test_a_network_whose_scores_are_not_finite_has_no_groups() -> None:
+    model = model_of(Branch())
+    model.module.a.weight.data[0, 0, 0, 0] = float("nan")
+    groups = find_groups(model, "channel")
+    assert not groups.prunable
+    assert "the class scores are not finite" in groups.groups[0].reason
+
+
 class Untraceable(nn.Module):
     def __init__(self) -> None:
         super().__init__()
