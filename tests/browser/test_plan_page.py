@@ -86,3 +86,17 @@ def test_a_link_opens_the_same_plan_in_a_private_window(server, page, open_page)
     assert shown == copied
     assert hands.workspace_of(private) != hands.workspace_of(page)
     rig.has_no_error_box(private)
+
+
+def test_columns_stay_where_they_are_under_the_pointer(server, page):
+    page.set_viewport_size({"width": 1440, "height": 900})
+    page.goto(server.url + "/plan")
+    rig.settled(page)
+    choose(page, "Channels, neurons, heads")
+    last = hands.column(page, "stages.2.2.conv1")
+    places = []
+    for name in ("stem", "stages.0.0.conv1", "stages.2.0.conv2"):
+        hands.column(page, name).hover()
+        expect(page.locator(".detail-head")).to_contain_text(name)
+        places.append(last.bounding_box())
+    assert places == places[:1] * 3
