@@ -10,6 +10,7 @@ from torch.nn.modules.conv import _ConvTransposeNd
 from workbench.criteria import get_criterion, score_layer, score_units
 from workbench.cutting import cut_tensors, unit_masks
 from workbench.errors import PlanError
+from workbench.granularity import parse_granularity
 from workbench.groups import Group, Groups, find_groups
 from workbench.model import Model
 from workbench.patterns import lowest_pruned, pattern_mask
@@ -63,7 +64,7 @@ def prune(model: Model, plan: PruningPlan, groups: Groups | None = None) -> Prun
         PlanError: If the plan names an unknown group, one that cannot be pruned, or a criterion
             that does not exist or cannot rank a group.
     """
-    groups = groups or find_groups(model, plan.granularity)
+    groups = _groups_of(model, plan, groups)
     if groups.granularity.structured:
         return _remove(model, plan, groups)
     masks = build_masks(model, plan, groups)
@@ -100,7 +101,7 @@ def build_masks(model: Model, plan: PruningPlan, groups: Groups | None = None) -
         PlanError: If the plan names an unknown group, one that cannot be pruned, or a criterion
             that does not exist or cannot rank a group.
     """
-    groups = groups or find_groups(model, plan.granularity)
+    groups = _groups_of(model, plan, groups)
     if groups.granularity.structured:
         removed = _removed(model, plan, groups)
         parameters = dict(model.module.named_parameters(remove_duplicate=False))
@@ -167,6 +168,14 @@ def restore_pruned(
                 "Prune the dense model again: these weights belong to another plan.",
             )
     return pruned.with_module(module)
+
+
+def _groups_of(model: Model, plan: PruningPlan, groups: Groups | None) -> Groups:
+    """The groups that a plan speaks of: those given, or found."""
+    groups = groups or find_groups(model, plan.granularity)
+    if groups.granularity != parse_granularity(plan.granularity):
+        raise ValueError(f"a {plan.granularity} plan got {groups.granularity.name} groups")
+    return groups
 
 
 def _remove(model: Model, plan: PruningPlan, groups: Groups) -> Pruned:

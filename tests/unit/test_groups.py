@@ -410,3 +410,11 @@ def test_multiples_and_granularities_do_not_mix() -> None:
     plan = PruningPlan({"hidden.0": 0.3}, granularity="channel", channel_multiple=16)
     assert len(prune(load_model("digits-mlp"), plan).kept["hidden.0"]) == 96
     assert PruningPlan.from_dict(plan.to_dict()) == plan
+
+
+def test_a_plan_takes_no_groups_of_another_granularity() -> None:
+    model = load_model("digits-mlp")
+    channels = find_groups(model, "channel")
+    for work in (prune, preview):
+        with pytest.raises(ValueError, match="a weight plan got channel groups"):
+            work(model, PruningPlan({"hidden.0": 0.5}), channels)
