@@ -169,6 +169,7 @@ def tables(rows: list[dict[str, Any]]) -> str:
         "| + fine-tuning | Torch-Pruning raw | + fine-tuning |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
+    rows = sorted(rows, key=lambda row: (row["model"], row["level"]))
     own = [row for row in rows if row["method"] == "workbench"]
     for row in [row for row in own if row["granularity"] == "channel"]:
         rivals = [
