@@ -107,9 +107,10 @@ def _traced_groups(module: nn.Module, input_shape: Sequence[int]) -> Iterator[An
     stand_ins = _replace_recurrent_(module)
     parameters = [p.requires_grad_() for p in module.parameters() if p.is_floating_point()]
     dtype = parameters[0].dtype if parameters else torch.float32
+    images = torch.rand(2, *input_shape, dtype=dtype, generator=torch.Generator().manual_seed(0))
     graph = tp.DependencyGraph()
     graph.build_dependency(
-        module, example_inputs=torch.rand(2, *input_shape, dtype=dtype), verbose=False,
+        module, example_inputs=images, verbose=False,
         customized_pruners={_StandIn: RecurrentPruner()} if stand_ins else None,
     )  # fmt: skip
     roots = [_ConvNd, nn.Linear, nn.MultiheadAttention, _StandIn]
@@ -130,7 +131,9 @@ class _StandIn(nn.Module):
         super().__init__()
         self.stands_for = [layer]  # in a list, so that it is no submodule
         self.batch_first = layer.batch_first
-        self.linear = nn.Linear(layer.input_size, layer.hidden_size * _directions(layer))
+        width = layer.hidden_size * _directions(layer)
+        self.linear = nn.utils.skip_init(nn.Linear, layer.input_size, width)
+        nn.init.zeros_(self.linear.weight)
 
     def forward(self, x: Tensor, *_: object) -> tuple[Tensor, object]:
         """Sequences ``(batch, steps, inputs)`` to ``(batch, steps, units)`` and a last state."""

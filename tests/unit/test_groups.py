@@ -384,6 +384,14 @@ def test_kept_counts_are_the_nearest_allowed(units: int, ratio: float, multiple:
     assert abs(kept - wanted) <= min(abs(n - wanted) for n in allowed) + 1e-9
 
 
+@pytest.mark.parametrize("name", ["fashion-gru", "fashion-resnet20"])
+def test_looking_for_groups_draws_no_random_numbers(name: str) -> None:
+    model = load_model(name)
+    state = torch.random.get_rng_state()
+    assert find_groups(model, "channel").prunable
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
 def test_heads_are_not_rounded_to_multiples_of_channels() -> None:
     groups = find_groups(load_model("fashion-vit"), "channel")
     head = next(group for group in groups.prunable if group.unit == "head")
