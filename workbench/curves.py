@@ -9,10 +9,12 @@ from typing import Any
 
 from workbench.errors import SettingsError
 from workbench.granularity import parse_granularity
+from workbench.names import suggest
 from workbench.prediction import LossCurve, fit_loss_curve
 
 DEFAULT_LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 MAX_LEVELS = 40
+PRECISIONS = ("exact", "fast")
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,10 @@ class SensitivitySettings:
             ``workbench.repair``).
         granularity: What goes together (see ``workbench.granularity``).
         seed: Chooses the images, and everything random in the criterion.
+        precision: ``exact`` measures every group at every level on all images; ``fast`` stops
+            each point where its interval is narrow enough, and measures only the levels that
+            the shape of a curve needs.
+        half_width: Of the 95 % interval at which ``fast`` stops, as a fraction of images.
 
     Raises:
         SettingsError: If a value is out of range.
@@ -42,6 +48,8 @@ class SensitivitySettings:
     repair: str = "none"
     granularity: str = "weight"
     seed: int = 0
+    precision: str = "exact"
+    half_width: float = 0.01
 
     def __post_init__(self) -> None:
         levels = tuple(sorted({_check_level(level) for level in self.levels}))
@@ -54,6 +62,15 @@ class SensitivitySettings:
             )
         _check_whole("num_samples", self.num_samples, 1)
         _check_whole("seed", self.seed, 0)
+        if self.precision not in PRECISIONS:
+            raise SettingsError(
+                f"There is no precision {self.precision!r}.", suggest(self.precision, PRECISIONS)
+            )
+        width = self.half_width
+        if isinstance(width, bool) or not isinstance(width, int | float) or not 0 < width < 0.5:
+            raise SettingsError(
+                f"The half-width is {width!r}.", "Give a fraction such as 0.01, one point."
+            )
         kind = parse_granularity(self.granularity)
         if kind.kind == "nm":
             object.__setattr__(self, "levels", (1 - kind.n / kind.m,))

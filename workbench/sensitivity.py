@@ -2,8 +2,10 @@
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -51,7 +53,20 @@ BATCH = 100
 REPAIR_SAMPLES = 2_000
 FULL_REPAIR_SAMPLES = 500
 """Calibration images of a full repair, which is done anew for every point."""
-_BASELINE = ("", 0.0)
+Place = tuple[str, float]
+"""Group and level of a point."""
+_BASELINE: Place = ("", 0.0)
+
+
+class PointSource(Protocol):
+    """Measures points, here or elsewhere; ``measure_points`` is one."""
+
+    def __call__(
+        self, model: Model, data: Data, settings: SensitivitySettings, places: Sequence[Place], *,
+        groups: Groups | None = None, should_stop: ShouldStop = never,
+    ) -> Iterator[SensitivityPoint]:  # fmt: skip
+        """Yield points as they come, in any order; ends early where it should stop."""
+        ...
 
 
 def curve_key(model: Model, data: Data, settings: SensitivitySettings) -> str:
@@ -60,6 +75,8 @@ def curve_key(model: Model, data: Data, settings: SensitivitySettings) -> str:
     Levels are not in it, so curves at other levels share the points they have in common.
     """
     rest = {key: value for key, value in settings.to_dict().items() if key != "levels"}
+    if settings.precision == "exact":
+        del rest["precision"], rest["half_width"]
     if settings.repair == "full":
         rest["repair_samples"] = FULL_REPAIR_SAMPLES
     return digest_of_json({"model": model.digest, "data": data.digest, "settings": rest})
@@ -67,7 +84,8 @@ def curve_key(model: Model, data: Data, settings: SensitivitySettings) -> str:
 
 def measure_sensitivity(
     model: Model, data: Data, settings: SensitivitySettings, *, cache: PointCache | None = None,
-    device: torch.device | str = "cpu", report: Report = ignore, should_stop: ShouldStop = never,
+    source: PointSource | None = None, device: torch.device | str = "cpu",
+    report: Report = ignore, should_stop: ShouldStop = never,
 ) -> SensitivityCurves:  # fmt: skip
     """Measure accuracy and loss with one group pruned at a time, on validation images.
 
@@ -82,6 +100,7 @@ def measure_sensitivity(
         data: Its validation split is used, and for repair its calibration split.
         settings: Granularity, levels, images, criterion and repair.
         cache: Remembers points over runs; None remembers nothing.
+        source: Where points are measured; None measures them here, on the device.
         device: Where to run.
         report: Receives every point.
         should_stop: True ends with the points so far; asked before every pass.
@@ -101,14 +120,15 @@ def measure_sensitivity(
     tally = _Tally(wanted, report)
     for values in cache.load(key) if cache else []:
         tally.add_cached(values)
-    try:
-        if len(tally.points) < len(wanted):
-            for point in _measure(model, data, settings, groups, tally, device, should_stop):
-                if cache:
-                    cache.append(key, point.to_dict())
-                tally.add_measured(point)
-    except _StoppedError:
-        pass
+    if len(tally.points) < len(wanted):
+        missing = [place for place in wanted if place not in tally.points]
+        points = (source or partial(measure_points, device=device))(
+            model, data, settings, missing, groups=groups, should_stop=should_stop
+        )
+        for point in points:
+            if cache:
+                cache.append(key, point.to_dict())
+            tally.add_measured(point)
     ordered = [tally.points[place] for place in wanted[1:] if place in tally.points]
     return SensitivityCurves(
         settings, model.digest, data.digest, tally.points.get(_BASELINE), tuple(ordered),
@@ -169,18 +189,29 @@ class _Tally:
         self._report(Progress(done, total, message, point.to_dict() | {"seconds_left": left}))
 
 
-def _measure(
-    model: Model, data: Data, settings: SensitivitySettings, groups: Groups, tally: _Tally,
-    device: torch.device | str, should_stop: ShouldStop,
+def measure_points(
+    model: Model, data: Data, settings: SensitivitySettings, places: Sequence[Place], *,
+    groups: Groups | None = None, device: torch.device | str = "cpu",
+    should_stop: ShouldStop = never,
 ) -> Iterator[SensitivityPoint]:  # fmt: skip
-    """Measure what the tally does not have yet: the baseline, then group by group."""
+    """Measure some points of the curves; the plain source of ``measure_sensitivity``.
+
+    Args:
+        model: The dense model; it stays as it is.
+        data: Its validation split is used, and for repair its calibration split.
+        settings: As for ``measure_sensitivity``; its levels are not looked at.
+        places: Group and level of each point; ``("", 0.0)`` is the baseline.
+        groups: What ``find_groups(model, settings.granularity)`` returned, to spare a second look.
+        device: Where to run.
+        should_stop: True ends early; asked before every pass.
+    """
+    groups = groups or find_groups(model, settings.granularity)
     bench = _Bench(model, data, settings, groups, device, should_stop)
-    if _BASELINE not in tally.points:
-        yield bench.point(*_BASELINE)
-    for group in groups.prunable:
-        for level in settings.levels:
-            if (group.name, level) not in tally.points:
-                yield bench.point(group.name, level)
+    try:
+        for place in places:
+            yield bench.point(*place)
+    except _StoppedError:
+        return
 
 
 class _Bench:

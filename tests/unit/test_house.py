@@ -21,13 +21,15 @@ ROWS = (
     {"pages"},
     {"ui"},
     {
-        "curve_cache", "experiment", "export", "finetune", "jobs", "reopen", "run_export",
-        "saving", "sensitivity", "speed_tasks", "speedup", "staircase", "store", "tasks",
+        "arena", "curve_cache", "experiment", "export", "finetune", "jobs", "latency_table",
+        "quick_check", "ray_points", "reopen", "run_export", "saving", "sensitivity",
+        "speed_tasks", "speedup", "staircase", "store", "tasks",
         "thin_onnx",
     },
     {
         "accounting", "allocation", "criteria", "curves", "distributions", "encodings", "latency",
-        "metrics", "pareto", "prediction", "prune", "reconstruct", "repair", "unit_scores",
+        "metrics", "pareto", "prediction", "prune", "reconstruct", "repair", "sampling", "tape",
+        "unit_scores",
     },
     {
         "architectures", "augment", "coupling", "cutting", "data", "data_checks", "device",
