@@ -52,6 +52,25 @@ class MeasuredPoint(Scored, Protocol):
 
 
 @dataclass(frozen=True)
+class MeasuredPlan:
+    """A whole plan that was measured after the same repair as the curves.
+
+    Attributes:
+        sparsities: Group name to sparsity.
+        loss: Mean cross-entropy per image.
+        accuracy: Fraction of images classified correctly.
+        samples: Images behind both.
+        baseline: Loss and accuracy of the dense model on the same images, where known.
+    """
+
+    sparsities: Mapping[str, float]
+    loss: float
+    accuracy: float
+    samples: int
+    baseline: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
 class LossCurve:
     """The loss increase of one group against its sparsity: a monotone piecewise cubic.
 
