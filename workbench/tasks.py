@@ -9,6 +9,7 @@ in the store before the result is told: it survives a server that ends and a pag
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from workbench.arena.task import arena
 from workbench.curve_cache import JsonLinesCache
 from workbench.data import Data
 from workbench.device import choose_device
@@ -193,5 +194,6 @@ TASKS: dict[str, StoreTask] = {
     "evaluate": evaluate,
     "latency": latency,
     "staircase": staircase,
+    "arena": arena,
 }
 """Every task by the name that a job's ``kind`` gives it."""

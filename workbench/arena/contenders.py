@@ -1,0 +1,163 @@
+"""The plans that compete: every allocation at every budget, and the person's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from workbench.accounting import PlanSize, size_of_plan
+from workbench.allocation import ALLOCATIONS, Budget, allocate
+from workbench.arena.settings import OWN, ArenaSettings
+from workbench.arena.values import kept_of_size
+from workbench.errors import PlanError, WorkbenchError
+from workbench.plan import PruningPlan
+
+if TYPE_CHECKING:
+    from workbench.curves import SensitivityCurves
+    from workbench.groups import Groups
+    from workbench.model import Model
+
+SAME_BUDGET = 0.005
+"""Budgets closer than that, relative to each other, are one."""
+_LEAST_DENSITY = 1e-4
+_MOST_SCALING = 64.0
+_HALVINGS = 40
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A plan at a budget, or the reason why there is none.
+
+    Attributes:
+        method: A name in ``ALLOCATIONS``, or ``own``.
+        factor: The budget.
+        plan: What it would prune.
+        size: What that leaves.
+        scaled: Whether it is the person's plan at another budget than its own.
+        reason: Why there is no plan.
+    """
+
+    method: str
+    factor: float
+    plan: PruningPlan | None = None
+    size: PlanSize | None = None
+    scaled: bool = False
+    reason: str = ""
+
+
+def methods_of(settings: ArenaSettings) -> tuple[str, ...]:
+    """The allocations that compete."""
+    return settings.methods or tuple(ALLOCATIONS)
+
+
+def needs_curves(settings: ArenaSettings) -> bool:
+    """Whether any of the allocations goes by sensitivity curves."""
+    return any(_goes_by_curves(method) for method in methods_of(settings))
+
+
+def _goes_by_curves(method: str) -> bool:
+    return bool(getattr(ALLOCATIONS[method], "needs_curves", False))
+
+
+def budgets_of(groups: Groups, settings: ArenaSettings) -> tuple[float, ...]:
+    """The factors, that of the person's plan in the place of one that is nearly the same."""
+    own = own_factor(groups, settings)
+    if own is None:
+        return settings.factors
+    others = [f for f in settings.factors if abs(f / own - 1) > SAME_BUDGET]
+    return tuple(sorted([*others, own]))
+
+
+def own_factor(groups: Groups, settings: ArenaSettings) -> float | None:
+    """The budget that the person's plan meets exactly; None where no plan competes."""
+    if settings.own is None:
+        return None
+    kept = _kept(groups, settings.own, settings.unit)
+    return 1 / kept if 0 < kept < 1 else None
+
+
+def contenders(
+    model: Model, groups: Groups, settings: ArenaSettings,
+    curves: SensitivityCurves | None = None,
+) -> Iterator[Contender]:  # fmt: skip
+    """Every plan, by rising factor: the person's first, then the allocations in their order."""
+    own = own_factor(groups, settings)
+    for factor in budgets_of(groups, settings):
+        if settings.own is not None and own is not None:
+            yield _own_contender(groups, settings.own, settings.unit, factor, factor == own)
+        for method in methods_of(settings):
+            yield _allocated(model, groups, settings, method, factor, curves)
+
+
+def _own_contender(
+    groups: Groups, plan: PruningPlan, unit: str, factor: float, exact: bool
+) -> Contender:  # fmt: skip
+    if exact:
+        return Contender(OWN, factor, plan, size_of_plan(groups, plan))
+    try:
+        scaled = scale_plan(groups, plan, Budget(unit, 1 / factor))
+    except PlanError as error:
+        return Contender(OWN, factor, scaled=True, reason=str(error))
+    return Contender(OWN, factor, scaled, size_of_plan(groups, scaled), scaled=True)
+
+
+def _allocated(
+    model: Model, groups: Groups, settings: ArenaSettings, method: str, factor: float,
+    curves: SensitivityCurves | None,
+) -> Contender:  # fmt: skip
+    more: dict[str, Any] = {"curves": curves} if _goes_by_curves(method) else {}
+    try:
+        plan = allocate(
+            model, method, budget=Budget(settings.unit, 1 / factor),
+            granularity=settings.granularity, channel_multiple=settings.channel_multiple,
+            criterion=settings.criterion, seed=settings.seed, groups=groups, **more,
+        )  # fmt: skip
+    except WorkbenchError as error:
+        return Contender(method, factor, reason=str(error))
+    return Contender(method, factor, plan, size_of_plan(groups, plan))
+
+
+def scale_plan(groups: Groups, plan: PruningPlan, budget: Budget) -> PruningPlan:
+    """The same plan, pruning more or less, so that it just meets another budget.
+
+    The part of each group that a plan keeps, its density, is raised to one power for all groups:
+    the plan applied so many times over. Power 1 is the plan itself and 0 the dense model; groups
+    keep their order, and what the plan leaves dense stays dense.
+
+    Args:
+        groups: Of the dense model, at the granularity of the plan.
+        plan: What the person made.
+        budget: What to meet.
+
+    Raises:
+        PlanError: If it cannot be met by the groups that the plan prunes.
+    """
+
+    def powered(power: float) -> PruningPlan:
+        return replace(plan, sparsities=_powered(plan.sparsities, power))
+
+    low, high = 0.0, _MOST_SCALING
+    if _kept(groups, powered(high), budget.unit) > budget.kept:
+        raise PlanError(
+            f"Your plan cannot be scaled to {budget}: what it leaves dense is more than that.",
+            "Prune more groups, or compare at a larger budget.",
+        )
+    for _step in range(_HALVINGS):
+        middle = (low + high) / 2
+        if _kept(groups, powered(middle), budget.unit) <= budget.kept:
+            high = middle
+        else:
+            low = middle
+    return powered(high)
+
+
+def _powered(sparsities: Mapping[str, float], power: float) -> dict[str, float]:
+    return {
+        name: 1 - max(_LEAST_DENSITY, (1 - sparsity) ** power) if sparsity else 0.0
+        for name, sparsity in sparsities.items()
+    }
+
+
+def _kept(groups: Groups, plan: PruningPlan, unit: str) -> float:
+    return kept_of_size(size_of_plan(groups, plan), unit)

@@ -1,0 +1,368 @@
+"""Running an arena: curves where they are needed, then the plans, then every measurement."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import torch
+
+from workbench.arena.contenders import Contender, contenders, methods_of, needs_curves
+from workbench.arena.settings import ArenaSettings
+from workbench.arena.values import Arena, ArenaEntry
+from workbench.curve_cache import PointCache
+from workbench.curves import SensitivityCurves, SensitivitySettings
+from workbench.data import Data, Split, SplitName
+from workbench.finetune import finetune
+from workbench.groups import Groups, find_groups
+from workbench.metrics import Score, score
+from workbench.model import Model, check_fit
+from workbench.plan import PruningPlan, digest_of_json
+from workbench.progress import Progress, Report, ShouldStop, ignore, never
+from workbench.prune import Pruned, prune
+from workbench.repair import has_batch_norm, repair
+from workbench.sensitivity import measure_sensitivity
+from workbench.speedup import measure_speedup
+
+PARTS = 1_000
+"""Steps of progress in one measurement."""
+CURVE_SAMPLES = 500
+LEVELS = (0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 0.98)
+CHANNEL_LEVELS = (0.2, 0.4, 0.6, 0.75, 0.85, 0.95)
+AFFORDABLE_MACS = 5e8
+"""Curves are measured after a full repair where points times MACs are at most that."""
+Measured = tuple[Score, float, float | None]
+"""A score, the seconds that pruning, repair and training took, and the latency kept."""
+
+
+def run_arena(
+    model: Model, data: Data, settings: ArenaSettings, curves: SensitivityCurves | None = None, *,
+    split: SplitName = "validation", groups: Groups | None = None,
+    cache: PointCache | None = None, curve_cache: PointCache | None = None,
+    device: torch.device | str = "cpu", report: Report = ignore, should_stop: ShouldStop = never,
+) -> Arena:  # fmt: skip
+    """Let every allocation and the person's plan compete at the same budgets.
+
+    Everybody is pruned, repaired, trained where asked and then measured on the same images. A
+    budget that cannot be met is an entry with its reason. What the cache holds is not measured
+    again, and plans that come out the same are measured once.
+
+    Args:
+        model: The dense model; it stays as it is.
+        data: Repaired on its calibration split, measured on ``split``.
+        settings: Who competes, at which budgets.
+        curves: For the allocations that go by them; None measures them first where one does.
+        split: ``validation`` for choices; ``test`` for final numbers that choose nothing.
+        groups: What ``find_groups(model, settings.granularity)`` returned.
+        cache: Remembers measured plans over runs; None remembers nothing.
+        curve_cache: The same for points of the curves.
+        device: Where to run.
+        report: Hears of every step; ``values`` brings each ``entry`` as it comes, and the score
+            of the ``dense`` model.
+        should_stop: True ends with the entries so far, within about a second.
+
+    Raises:
+        DataError: If the data do not fit the model.
+        PlanError: If no group can be pruned, or the person's plan does not fit the model.
+        StorageError: If a cache cannot be read or written.
+    """
+    check_fit(model, data)
+    groups = groups or find_groups(model, settings.granularity)
+    groups.require_prunable()
+    if curves is None and needs_curves(settings):
+        curves = measure_arena_curves(
+            model, data, settings, groups=groups, cache=curve_cache, device=device,
+            report=report, should_stop=should_stop,
+        )  # fmt: skip
+    bench = _Bench(model, data, settings, groups, split, device, should_stop)
+    work = _Run(bench, _Memory(cache, bench.key), report, should_stop)
+    if not should_stop():
+        work.run(_planned(model, groups, settings, curves, report, should_stop))
+    used = curves is not None and needs_curves(settings)
+    return Arena(
+        settings, model.digest, data.digest, split, work.dense, work.entries,
+        digest_of_json(curves.to_dict()["points"]) if curves and used else "",
+        work.complete,
+    )  # fmt: skip
+
+
+def measure_arena_curves(
+    model: Model, data: Data, settings: ArenaSettings, *, groups: Groups | None = None,
+    cache: PointCache | None = None, device: torch.device | str = "cpu",
+    report: Report = ignore, should_stop: ShouldStop = never,
+) -> SensitivityCurves:  # fmt: skip
+    """Measure the sensitivity curves that an arena needs; arguments as for ``run_arena``."""
+    groups = groups or find_groups(model, settings.granularity)
+
+    def retold(progress: Progress) -> None:
+        words = f"Sensitivity first: {progress.message}"
+        report(Progress(progress.done, progress.total, words, {}))
+
+    return measure_sensitivity(
+        model, data, curve_settings(model, settings, groups), cache=cache, device=device,
+        report=retold, should_stop=should_stop,
+    )  # fmt: skip
+
+
+def curve_settings(model: Model, settings: ArenaSettings, groups: Groups) -> SensitivitySettings:
+    """How an arena measures curves: after its own repair where that does not take too long."""
+    structured = groups.granularity.structured
+    levels = CHANNEL_LEVELS if structured else LEVELS
+    places = len(groups.prunable) * len(levels)
+    way = settings.repair
+    if way == "full" and places * groups.inspection.macs > AFFORDABLE_MACS:
+        way = "bn"
+    if way == "bn" and not has_batch_norm(model.module):
+        way = "none"
+    return SensitivitySettings(
+        levels=levels, num_samples=min(CURVE_SAMPLES, settings.num_samples),
+        criterion=settings.criterion, repair=way, granularity=settings.granularity,
+        seed=settings.seed,
+    )  # fmt: skip
+
+
+def fitting_curves(
+    candidates: Iterable[SensitivityCurves], settings: ArenaSettings
+) -> SensitivityCurves | None:  # fmt: skip
+    """The curves at hand that tell most about an arena; None where none do.
+
+    Only whole curves of the same granularity and criterion count. Those after the arena's repair
+    come first, then those after any other, then those without; of equals the first.
+
+    Args:
+        candidates: Curves of the model on the data.
+        settings: Of the arena.
+    """
+    wanted = (settings.granularity, settings.criterion)
+    fitting = [
+        curves
+        for curves in candidates
+        if curves.complete and (curves.settings.granularity, curves.settings.criterion) == wanted
+    ]
+    order = {settings.repair: 0, "none": 2}
+    fitting.sort(key=lambda curves: order.get(curves.settings.repair, 1))
+    return fitting[0] if fitting else None
+
+
+def _planned(
+    model: Model, groups: Groups, settings: ArenaSettings, curves: SensitivityCurves | None,
+    report: Report, should_stop: ShouldStop,
+) -> tuple[Contender, ...]:  # fmt: skip
+    """Every plan; none at all where stopped."""
+    total = len(methods_of(settings)) * len(settings.factors)
+    found: list[Contender] = []
+    for contender in contenders(model, groups, settings, curves):
+        if should_stop():
+            return ()
+        found.append(contender)
+        report(Progress(min(len(found), total), total, "Making the plans"))
+    return tuple(found)
+
+
+class _Memory:
+    """What was measured before under the same conditions."""
+
+    def __init__(self, cache: PointCache | None, key: str) -> None:
+        self._cache, self._key = cache, key
+        self._held: dict[str, Mapping[str, Any]] = {}
+        for line in cache.load(key) if cache else []:
+            if "plan" in line:
+                self._held[str(line["plan"])] = line
+
+    def recall(self, name: str) -> Measured | None:
+        """What was measured of a plan, or None."""
+        line = self._held.get(name)
+        if line is None:
+            return None
+        try:
+            return Score.from_dict(line["score"]), float(line["seconds"]), line["latency"]
+        except (KeyError, TypeError):
+            return None  # written by another version
+
+    def keep(self, name: str, measured: Measured) -> None:
+        """Remember it."""
+        found, seconds, latency = measured
+        line = {"plan": name, "score": found.to_dict(), "seconds": seconds, "latency": latency}
+        self._held[name] = line
+        if self._cache:
+            self._cache.append(self._key, line)
+
+
+class _Bench:
+    """Prunes, repairs, trains and measures, everybody alike."""
+
+    def __init__(
+        self, model: Model, data: Data, settings: ArenaSettings, groups: Groups,
+        split: SplitName, device: torch.device | str, should_stop: ShouldStop,
+    ) -> None:  # fmt: skip
+        self._model, self._data, self._settings, self._groups = model, data, settings, groups
+        self._device, self._should_stop = device, should_stop
+        images = data.split(split, settings.num_samples, settings.seed)
+        placed = images.images.to(device).to(memory_format=torch.channels_last)
+        self._images = Split(images.name, placed, images.labels)
+        asked = settings.to_dict()
+        self.key = digest_of_json({
+            "model": model.digest, "data": data.digest, "split": split,
+            **{k: asked[k] for k in ("seed", "repair", "finetune", "num_samples", "timed")},
+            "repair_samples": settings.repair_samples if settings.repair == "full" else 0,
+        })  # fmt: skip
+
+    def measure_dense(self, report: Report) -> Measured | None:
+        """Measure the dense model; None where stopped."""
+        return self._scored(self._model, 0.0, None, report)
+
+    def measure(self, plan: PruningPlan, report: Report) -> Measured | None:
+        """Measure a plan; None where stopped."""
+        start = time.perf_counter()
+        pruned = prune(self._model, plan, self._groups)
+        made = self._recovered(pruned, _share(report, 0.0, 0.8))
+        seconds = round(time.perf_counter() - start, 3)
+        if self._should_stop():
+            return None
+        latency = self._timed(made.model) if self._settings.timed else None
+        return self._scored(made.model, seconds, latency, _share(report, 0.8, 1.0))
+
+    def _recovered(self, pruned: Pruned, report: Report) -> Pruned:
+        settings = self._settings
+        trains = settings.finetune is not None
+        pruned = repair(
+            pruned, self._data, settings.repair, num_samples=settings.repair_samples,
+            seed=settings.seed, device=self._device, should_stop=self._should_stop,
+            report=_share(report, 0.0, 0.3 if trains else 1.0),
+        ).pruned  # fmt: skip
+        if settings.finetune is None or self._should_stop():
+            return pruned
+        return finetune(
+            pruned, self._data, settings.finetune, device=self._device,
+            report=_share(report, 0.3, 1.0), should_stop=self._should_stop,
+        ).pruned  # fmt: skip
+
+    def _timed(self, model: Model) -> float | None:
+        found = measure_speedup(self._model, model, runtime="torch", should_stop=self._should_stop)
+        return None if found is None else 1 / found.measured_speedup
+
+    def _scored(
+        self, model: Model, seconds: float, latency: float | None, report: Report
+    ) -> Measured | None:  # fmt: skip
+        module = model.copy_module().to(self._device).eval()
+        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        found = score(
+            module, self._images, device=self._device, report=report,
+            should_stop=self._should_stop,
+        )  # fmt: skip
+        return (found, seconds, latency) if found.samples == len(self._images) else None
+
+
+class _Run:
+    """One entry after the other: first what is known already, then what is to be measured."""
+
+    def __init__(
+        self, bench: _Bench, memory: _Memory, report: Report, should_stop: ShouldStop
+    ) -> None:  # fmt: skip
+        self._bench, self._memory = bench, memory
+        self._report, self._should_stop = report, should_stop
+        self._entries: dict[tuple[float, str], ArenaEntry] = {}
+        self._order: list[tuple[float, str]] = []
+        self._done, self._total = 0, 0
+        self.dense: Score | None = None
+
+    @property
+    def entries(self) -> tuple[ArenaEntry, ...]:
+        """What there is, in the order of the contenders."""
+        return tuple(self._entries[place] for place in self._order if place in self._entries)
+
+    @property
+    def complete(self) -> bool:
+        """Whether everybody has an entry."""
+        return self.dense is not None and len(self.entries) == len(self._order)
+
+    def run(self, everybody: tuple[Contender, ...]) -> None:
+        """Measure all whose plan is there."""
+        self._order = [(one.factor, one.method) for one in everybody]
+        by_plan: dict[str, list[Contender]] = {}
+        for one in everybody:
+            if one.plan is None:
+                self._add(_entry(one, None))
+            else:
+                by_plan.setdefault(_essence(one.plan), []).append(one)
+        unknown = [name for name in by_plan if self._memory.recall(name) is None]
+        self._total = PARTS * (len(unknown) + (self._memory.recall("") is None))
+        self._measure_dense()
+        for name in sorted(by_plan, key=lambda name: name in unknown):
+            same = by_plan[name]
+            plan = same[0].plan
+            if plan is None or self._should_stop():
+                continue
+            measured = self._known(name, _title(same), partial(self._bench.measure, plan))
+            if measured is not None:
+                for one in same:
+                    self._add(_entry(one, measured))
+
+    def _measure_dense(self) -> None:
+        found = self._known("", "Dense model", self._bench.measure_dense)
+        if found is not None:
+            self.dense = found[0]
+            self._tell("Dense model", {"dense": found[0].to_dict()})
+
+    def _known(
+        self, name: str, title: str, work: Callable[[Report], Measured | None]
+    ) -> Measured | None:  # fmt: skip
+        """What is remembered, or else measured now and remembered."""
+        held = self._memory.recall(name)
+        if held is not None:
+            return held
+        base = self._done
+
+        def part(progress: Progress) -> None:
+            share = progress.done / progress.total if progress.total else 0.0
+            words = f"{title}: {progress.message}" if progress.message else title
+            self._report(Progress(base + int(PARTS * min(1.0, share)), self._total, words))
+
+        measured = work(part)
+        if measured is not None:
+            self._memory.keep(name, measured)
+        self._done = base + PARTS
+        return measured
+
+    def _add(self, entry: ArenaEntry) -> None:
+        self._entries[entry.factor, entry.method] = entry
+        self._tell(f"{entry.method} at {entry.factor:.4g}x", {"entry": entry.to_dict()})
+
+    def _tell(self, message: str, values: Mapping[str, object]) -> None:
+        self._report(Progress(self._done, self._total, message, values))
+
+
+def _entry(one: Contender, measured: Measured | None) -> ArenaEntry:
+    entry = ArenaEntry(
+        one.method, one.factor, one.plan, one.size, scaled=one.scaled, reason=one.reason
+    )
+    if measured is None:
+        return entry
+    found, seconds, latency = measured
+    return replace(entry, score=found, seconds=seconds, latency=latency)
+
+
+def _title(same: list[Contender]) -> str:
+    names = ", ".join(dict.fromkeys(one.method for one in same))
+    return f"{names} at {same[0].factor:.4g}x"
+
+
+def _essence(plan: PruningPlan) -> str:
+    """Names what a plan prunes, whoever made it."""
+    values = plan.to_dict()
+    del values["allocation"], values["model"]
+    return digest_of_json(
+        values | {"sparsities": {name: s for name, s in plan.sparsities.items() if s}}
+    )
+
+
+def _share(report: Report, start: float, end: float) -> Report:
+    """The report of a part of some work: its steps run from one share of the whole to another."""
+
+    def retold(progress: Progress) -> None:
+        share = progress.done / progress.total if progress.total else 0.0
+        done = start + (end - start) * min(1.0, share)
+        report(Progress(int(PARTS * done), PARTS, progress.message))
+
+    return retold
