@@ -19,6 +19,7 @@ MODEL_HELP = (
 )
 DATA_HELP = "a sample's name (fashion-mnist, digits) or an .npz file; the model's own if left out"
 GRANULARITY_HELP = "what goes together; N:M and blocks take other numbers, too (weight)"
+FACTORS = "2,4,8,16"
 LEVELS = "0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,0.95,0.99"
 VERBS = {
     "run": "start the app in the browser (also without any verb)",
@@ -26,6 +27,7 @@ VERBS = {
     "sensitivity": "measure what pruning each layer or group alone costs",
     "allocate": "turn a target into a plan: one sparsity for each layer or group",
     "prune": "plan, prune, repair, fine-tune, measure and export",
+    "arena": "let all methods compete at the same budgets, measured alike",
     "evaluate": "measure accuracy, loss, recall, size and latency",
     "export": "write the model as files that run elsewhere, and verify them",
 }
@@ -86,8 +88,8 @@ def _build() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser
     )
     adders: dict[str, Callable[[argparse.ArgumentParser], None]] = {
         "run": _add_run, "inspect": _add_inspect, "sensitivity": _add_sensitivity,
-        "allocate": _add_allocate, "prune": _add_prune, "evaluate": _add_evaluate,
-        "export": _add_export,
+        "allocate": _add_allocate, "prune": _add_prune, "arena": _add_arena,
+        "evaluate": _add_evaluate, "export": _add_export,
     }  # fmt: skip
     by_verb: dict[str, argparse.ArgumentParser] = {}
     for name, add in adders.items():
@@ -212,6 +214,54 @@ def _add_prune(parser: argparse.ArgumentParser) -> None:
         criterion=choices.CRITERIA, repair=choices.REPAIRS, optimizer=OPTIMIZERS,
     )  # fmt: skip
     parser.epilog = f"{parser.epilog}\n\n{list_choices('budget', choices.BUDGETS)}"
+
+
+def _add_arena(parser: argparse.ArgumentParser) -> None:
+    _add_model(parser)
+    _add_data(parser)
+    parser.add_argument("--granularity", metavar="NAME", default="weight", help=GRANULARITY_HELP)
+    parser.add_argument("--unit", default="params", help="what a budget counts (%(default)s)")
+    parser.add_argument(
+        "--factors", metavar="A,B,...", type=_numbers, default=_numbers(FACTORS),
+        help=f"budgets: one part in so many of the dense model's is kept ({FACTORS})",
+    )  # fmt: skip
+    parser.add_argument(
+        "--methods", metavar="A,B,...", type=_words, help="who competes; all if left out"
+    )
+    parser.add_argument(
+        "--plan", metavar="FILE", help="a plan of your own in YAML, which competes as well"
+    )
+    parser.add_argument("--criterion", default="l1", help="how weights are ranked (%(default)s)")
+    parser.add_argument(
+        "--channel-multiple", metavar="N", type=int, default=1,
+        help="round the channels that stay to a multiple; channel only (%(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--repair", default="full", help="recovery before measuring, for all (%(default)s)"
+    )
+    parser.add_argument(
+        "--repair-samples", metavar="N", type=int, default=1000,
+        help="calibration images of the repair (%(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--finetune-epochs", metavar="N", type=int, default=0,
+        help="train everybody for so long after that (%(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--samples", metavar="N", type=int, default=1000,
+        help="validation images, the same for all (%(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--time", action="store_true", help="time every model beside the dense one")
+    parser.add_argument(
+        "--cache", metavar="FOLDER", help="keep what is measured here, and go on from there"
+    )
+    _add_compute(parser)
+    _add_json(parser)
+    _offer(
+        parser, unit=choices.BUDGETS, granularity=choices.GRANULARITIES,
+        criterion=choices.CRITERIA, repair=choices.REPAIRS,
+    )  # fmt: skip
+    parser.epilog = f"{parser.epilog}\n\n{list_choices('methods', choices.ALLOCATIONS)}"
 
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:

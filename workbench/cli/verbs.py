@@ -67,7 +67,7 @@ def run_verb(arguments: Namespace) -> None:
 
 
 def _perform(arguments: Namespace) -> Outcome:
-    if arguments.verb in ("prune", "export"):
+    if arguments.verb in ("arena", "prune", "export"):
         module = importlib.import_module(f"workbench.cli.{arguments.verb}_verb")
         outcome: Outcome = getattr(module, arguments.verb)(arguments)
         return outcome
