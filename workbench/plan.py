@@ -12,7 +12,10 @@ from workbench.granularity import parse_granularity
 from workbench.names import suggest
 
 SCHEMA = 1
-ALLOCATIONS = ("by_hand", "uniform", "global")
+ALLOCATIONS = (
+    "by_hand", "uniform", "uniform_plus", "global", "erk", "lamp", "equal_loss", "greedy", "optimal",
+    "random",
+)  # fmt: skip
 _KEYS = (
     "schema", "model", "granularity", "channel_multiple", "criterion", "allocation", "seed",
     "sparsities",
@@ -30,7 +33,7 @@ class PruningPlan:
             pruning ratio). Groups that are not named stay dense. Read-only.
         granularity: What goes together (see ``workbench.granularity``).
         criterion: How weights are ranked (see ``workbench.criteria``).
-        allocation: Where the sparsities came from: ``by_hand``, ``uniform`` or ``global``. It
+        allocation: Where the sparsities came from: ``by_hand`` or a name in ``ALLOCATIONS``. It
             documents; the sparsities decide.
         seed: Seed of everything random in the criterion.
         model: Digest of the model the plan was made for, or empty.

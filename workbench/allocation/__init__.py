@@ -1,20 +1,40 @@
 """Allocation: how one target becomes a sparsity for every group."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
-from workbench.allocation.budget import Budget, Levels, parse_budget, smallest_level
+from workbench.allocation.budget import Budget, Target, parse_budget
+from workbench.allocation.damage import check_curves
+from workbench.allocation.erk import ErdosRenyiKernel
 from workbench.allocation.global_ranking import GlobalRanking
-from workbench.allocation.pool import Pool
+from workbench.allocation.knob import Levels, smallest_level
+from workbench.allocation.lamp import LayerAdaptiveMagnitude
+from workbench.allocation.latencies import LatencyTable
+from workbench.allocation.pool import Pool, nearest_allowed
+from workbench.allocation.random_shares import RandomShares
 from workbench.allocation.uniform import Uniform
+from workbench.allocation.uniform_plus import UniformPlus
 from workbench.criteria import get_criterion
-from workbench.errors import PlanError, SettingsError
+from workbench.curves import SensitivityCurves
+from workbench.errors import PlanError
 from workbench.groups import Group, Groups, find_groups
 from workbench.model import Model
 from workbench.names import suggest
 from workbench.plan import PruningPlan, check_sparsity
 
-__all__ = ["ALLOCATIONS", "Allocation", "Budget", "allocate", "get_allocation", "parse_budget"]
+__all__ = [
+    "ALLOCATIONS",
+    "Allocation",
+    "Budget",
+    "LatencyTable",
+    "allocate",
+    "get_allocation",
+    "parse_budget",
+]
+
+
+Spread = Callable[[Pool, Target], Mapping[str, float]]
+"""Makes sparsities of the members of a pool that meet a target."""
 
 
 @dataclass(frozen=True)
@@ -25,25 +45,64 @@ class Allocation:
         name: The word used in plans and on the command line.
         title: What a page shows.
         summary: One sentence on what it does.
-        spread: Prepares the method for a pool of groups.
+        paper: Where it was described; empty where it is ours.
+        spread: Makes the sparsities.
+        needs_curves: Whether it needs to know what cutting each group alone costs.
     """
 
     name: str
     title: str
     summary: str
-    spread: Callable[[Pool], Levels]
+    paper: str
+    spread: Spread
+    needs_curves: bool = False
+
+
+def _by_level(make: Callable[[Pool], Levels]) -> Spread:
+    """An allocation that is one knob, which the target sets."""
+
+    def spread(pool: Pool, target: Target) -> Mapping[str, float]:
+        levels = make(pool)
+        if target.budget is not None:
+            return levels.sparsities(smallest_level(pool, levels, target.budget))
+        assert target.sparsity is not None
+        return levels.sparsities(levels.level_of(target.sparsity))
+
+    return spread
 
 
 ALLOCATIONS: dict[str, Allocation] = {
     allocation.name: allocation
     for allocation in (
         Allocation(
-            "uniform", "Uniform", "Prunes every layer or group to the same sparsity.", Uniform,
+            "uniform", "Uniform", "Prunes every layer or group to the same sparsity.",
+            "Gale et al. 2019, section 3", _by_level(Uniform),
+        ),
+        Allocation(
+            "uniform_plus", "Uniform, ends spared",
+            "Prunes all to the same sparsity, but leaves the first layer dense and keeps a fifth "
+            "of the last.",
+            "Gale et al. 2019, section 5", _by_level(UniformPlus),
         ),
         Allocation(
             "global", "Global ranking",
             "Ranks the weights of all layers together and prunes the lowest, wherever they are.",
-            GlobalRanking,
+            "Blalock et al. 2020, section 7", _by_level(GlobalRanking),
+        ),
+        Allocation(
+            "erk", "ERK",
+            "Keeps more of layers that have few weights for their width (Erdos-Renyi-Kernel).",
+            "Evci et al. 2020, section 3", _by_level(ErdosRenyiKernel),
+        ),
+        Allocation(
+            "lamp", "LAMP",
+            "Ranks all weights together by their part in what is left of their layer.",
+            "Lee et al. 2021, section 3", _by_level(LayerAdaptiveMagnitude),
+        ),
+        Allocation(
+            "random", "Random",
+            "Draws every layer's share at random, the floor that every method should beat.",
+            "Blalock et al. 2020, section 6", _by_level(RandomShares),
         ),
     )
 }  # fmt: skip
@@ -64,6 +123,9 @@ def allocate(
     model: Model, method: str, *, sparsity: float | None = None, budget: Budget | None = None,
     granularity: str = "weight", channel_multiple: int = 1, criterion: str = "l1", seed: int = 0,
     protected: Collection[str] | None = None, groups: Groups | None = None,
+    curves: SensitivityCurves | None = None,
+    bounds: Mapping[str, tuple[float, float]] | None = None,
+    locked: Mapping[str, float] | None = None, latencies: LatencyTable | None = None,
 ) -> PruningPlan:  # fmt: skip
     """Turn one target into a plan.
 
@@ -76,52 +138,90 @@ def allocate(
         granularity: What goes together, such as ``weight`` or ``channel``.
         channel_multiple: Kept channels are rounded to a multiple of this.
         criterion: How weights are ranked.
-        seed: Seed of the criterion.
+        seed: Seed of the criterion, and of the method ``random``.
         protected: Groups to leave dense, by their names or those of layers in them; None
             protects the classifier.
         groups: What ``find_groups(model, granularity)`` returned, to spare a second look.
+        curves: What cutting each group alone costs, for methods that need to know; measured at
+            the same granularity.
+        bounds: Group name to its least and most sparsity, 0 <= least <= most <= 1; without
+            effect on groups that are locked or protected.
+        locked: Group name to the sparsity at which it is held; goes before ``protected``. What
+            locked groups keep counts in a budget, but not in a sparsity.
+        latencies: Measured times of the model, for budgets in latency.
 
     Returns:
-        A plan that names every group that may be pruned. Its sparsities are what pruning meets
-        exactly: quotients of whole numbers wherever not every value is allowed.
+        A plan that names every group that may be pruned or is locked. Its sparsities are what
+        pruning meets exactly: quotients of whole numbers wherever not every value is allowed.
 
     Raises:
-        PlanError: If a name is unknown, no group is left to prune or the budget cannot be met.
+        PlanError: If a name is unknown, no group is left to prune, the budget cannot be met, or
+            curves or times are missing or belong to something else.
         SparsityError: If ``sparsity`` lies outside [0, 1) or leaves a layer without weights.
         SettingsError: Unless exactly one of ``sparsity`` and ``budget`` is given.
     """
-    if (sparsity is None) == (budget is None):
-        raise SettingsError(
-            f"A plan needs one target; {'none' if sparsity is None else 'two'} given.",
-            "Give either a sparsity or a budget.",
-        )
-    spread, ranking = get_allocation(method).spread, get_criterion(criterion)
+    target = Target(sparsity, budget)
+    chosen, ranking = get_allocation(method), get_criterion(criterion)
     plan = PruningPlan(
         {}, granularity, criterion, method, seed, model.digest, channel_multiple
     )  # fmt: skip
     groups = groups or find_groups(model, granularity)
-    members = _groups_to_prune(groups, protected)
-    levels = spread(Pool(model, groups, members, ranking, seed, channel_multiple))
-    if budget is not None:
-        level: float = smallest_level(groups, plan, levels, budget)
-    else:
-        level = levels.level_of(check_sparsity("The model", sparsity))
-    return plan.with_sparsities(levels.sparsities(level), allocation=method)
+    held = _held(groups, locked or {}, channel_multiple)
+    members = _groups_to_prune(groups, protected, held)
+    if latencies is not None:
+        latencies.check_fit(model)
+    if chosen.needs_curves:
+        check_curves(model, groups, members, chosen.title, curves)
+    pool = Pool(
+        model, groups, members, ranking, seed, channel_multiple,
+        _bounds_of(groups, members, bounds or {}), held, curves, latencies,
+    )  # fmt: skip
+    values = {**held, **chosen.spread(pool, target)}
+    ordered = {group.name: values[group.name] for group in groups.prunable if group.name in values}
+    return plan.with_sparsities(ordered, allocation=method)
 
 
-def _groups_to_prune(groups: Groups, protected: Collection[str] | None) -> tuple[Group, ...]:
+def _groups_to_prune(
+    groups: Groups, protected: Collection[str] | None, held: Collection[str]
+) -> tuple[Group, ...]:
     dense = {group.name for group in groups.groups if group.protected}
     if protected is not None:
-        dense = {_protected_group(groups, name) for name in protected}
+        dense = {_name_of(groups, name) for name in protected}
     prunable = groups.require_prunable()
-    members = tuple(group for group in prunable if group.name not in dense)
+    members = tuple(group for group in prunable if group.name not in {*dense, *held})
     if not members:
         what = "group" if groups.granularity.structured else "layer"
         raise PlanError(f"No {what} is left to prune.", f"Protect fewer {what}s.")
     return members
 
 
-def _protected_group(groups: Groups, name: str) -> str:
+def _held(groups: Groups, locked: Mapping[str, float], multiple: int) -> dict[str, float]:
+    """Locked groups by name, each with the nearest sparsity that it allows."""
+    held = {}
+    for name, value in locked.items():
+        group = groups.group(_name_of(groups, name))
+        held[group.name] = nearest_allowed(groups, group, check_sparsity(name, value), multiple)
+    return held
+
+
+def _bounds_of(
+    groups: Groups, members: Collection[Group], bounds: Mapping[str, tuple[float, float]]
+) -> dict[str, tuple[float, float]]:
+    names = {group.name for group in members}
+    found = {}
+    for name, (low, high) in bounds.items():
+        if not 0 <= low <= high <= 1:
+            raise PlanError(
+                f"{name} is bounded by {low:g} and {high:g}.",
+                "Give the least and the most sparsity, such as 0.2 and 0.8.",
+            )
+        group = _name_of(groups, name)
+        if group in names and (low, high) != (0, 1):
+            found[group] = (float(low), float(high))
+    return found
+
+
+def _name_of(groups: Groups, name: str) -> str:
     """The group of that name, or the one that a layer of that name belongs to.
 
     Raises:

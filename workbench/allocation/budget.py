@@ -1,29 +1,13 @@
 """Budgets: how much of the dense model to keep."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
-from workbench.accounting import size_of_plan
-from workbench.errors import PlanError, SettingsError
-from workbench.groups import Groups
+from workbench.errors import SettingsError
 from workbench.names import suggest
-from workbench.plan import PruningPlan
+from workbench.plan import check_sparsity
 
-UNITS = ("params", "macs", "bytes")
-
-
-class Levels(Protocol):
-    """An allocation on a row of groups, as a single knob: a higher level prunes more."""
-
-    top: int
-
-    def level_of(self, sparsity: float) -> float:
-        """The level at which that part of all weights, or of all channels, goes."""
-
-    def sparsities(self, level: float) -> Mapping[str, float]:
-        """Group name to sparsity at a level."""
+UNITS = ("params", "macs", "bytes", "latency")
 
 
 @dataclass(frozen=True)
@@ -31,7 +15,8 @@ class Budget:
     """At most this part of the dense model.
 
     Attributes:
-        unit: ``params`` (non-zero parameters), ``macs`` (theoretical) or ``bytes`` (stored).
+        unit: ``params`` (non-zero parameters), ``macs`` (theoretical), ``bytes`` (stored) or
+            ``latency`` (time of a pass through the whole model, from measured tables).
         kept: Fraction of the dense model's, 0 < kept <= 1.
 
     Raises:
@@ -72,40 +57,23 @@ def parse_budget(text: str) -> Budget:
     return Budget(unit.strip(), kept)
 
 
-def smallest_level(groups: Groups, plan: PruningPlan, levels: Levels, budget: Budget) -> int:
-    """The lowest level, from 0 to ``levels.top``, at which a model meets a budget.
+@dataclass(frozen=True)
+class Target:
+    """What an allocation should meet: a sparsity or a budget.
 
-    Args:
-        groups: Of the dense model.
-        plan: All of the plan but its sparsities.
-        levels: What a level prunes.
-        budget: What to meet.
-
-    Raises:
-        PlanError: If even the highest level does not meet it.
+    Attributes:
+        sparsity: Part of the weights, or of the channels, that goes.
+        budget: What stays of the dense model.
     """
 
-    def kept(level: int) -> float:
-        size = size_of_plan(groups, plan.with_sparsities(levels.sparsities(level)))
-        now, dense = {
-            "params": (size.num_nonzero, size.num_params),
-            "macs": (size.macs, size.dense_macs),
-            "bytes": (size.bytes, size.dense_bytes),
-        }[budget.unit]
-        return now / max(1, dense)
+    sparsity: float | None = None
+    budget: Budget | None = None
 
-    low, high = -1, levels.top
-    if kept(high) > budget.kept:
-        least = math.ceil(kept(high) * 1000) / 1000
-        members = "groups" if groups.granularity.structured else "layers"
-        raise PlanError(
-            f"The budget {budget} cannot be met: the parts that stay dense are more than that.",
-            f"Keep at least {budget.unit}={least:g} or protect fewer {members}.",
-        )
-    while high - low > 1:
-        middle = (low + high) // 2
-        if kept(middle) <= budget.kept:
-            high = middle
-        else:
-            low = middle
-    return high
+    def __post_init__(self) -> None:
+        if (self.sparsity is None) == (self.budget is None):
+            count = "none" if self.sparsity is None else "two"
+            raise SettingsError(
+                f"A plan needs one target; {count} given.", "Give either a sparsity or a budget."
+            )
+        if self.sparsity is not None:
+            check_sparsity("The model", self.sparsity)

@@ -1,10 +1,12 @@
 """One ranking over the units of all groups."""
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
+from workbench.allocation.knob import too_sparse
 from workbench.allocation.pool import Pool
 from workbench.errors import SparsityError
 from workbench.groups import Group
@@ -17,7 +19,8 @@ class GlobalRanking:
     Each group's sparsity is stored as the exact quotient of its pruned and all its units, so
     that pruning group by group gives the same. Equal scores go in the order of the groups. The
     highest score of each group always stays: no layer is cut off. At N:M the layers themselves
-    are ranked, and the lowest are thinned.
+    are ranked, and the lowest are thinned. Of bounded groups as many go first, and as many stay
+    to the end, as the bounds ask for.
 
     A sparsity counts weights, and for channels it counts channels. Blocks and kernels of
     different lengths are ranked by their mean scores.
@@ -30,25 +33,31 @@ class GlobalRanking:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        scores = [*pool.scores()]
+        scores = [*self.ranked(pool)]
         self._num_units = sum(map(len, scores))
-        if pool.kind == "nm":
-            self._scores = scores
-            self.top = len(scores)
-        else:
-            self._scores = [_spare_highest(own) for own in scores]
-            self.top = self._num_units - len(scores)
+        ends = [_ends(pool, group) for group in pool.members]
+        self._least = sum(least for least, _ in ends)
+        self.top = sum(most for _, most in ends)
+        self._scores = [
+            _within(own, least, most) for own, (least, most) in zip(scores, ends, strict=True)
+        ]
+
+    def ranked(self, pool: Pool) -> Iterator[Tensor]:
+        """Scores of the units of each group, flat, that are ranked together."""
+        return pool.scores()
 
     def level_of(self, sparsity: float) -> int:
         """How many units a sparsity prunes.
 
         Raises:
-            SparsityError: If that would leave a group without units.
+            SparsityError: If that would leave a group without units, or goes beyond its bounds.
         """
         if self._pool.kind in ("weight", "channel"):
             count = math.floor(sparsity * self._num_units + 0.5)
         else:
             count = self._nearest_count(sparsity)
+        if count > self.top and self._pool.bounds:
+            raise too_sparse(self._pool, sparsity, self.top)
         if count > self.top:
             layer = "group" if self._pool.kind == "channel" else "layer"
             unit = self._pool.all.granularity.unit
@@ -61,16 +70,13 @@ class GlobalRanking:
 
     def sparsities(self, level: float) -> dict[str, float]:
         """Group name to sparsity where the lowest ``level`` units go."""
-        counts = split_counts(self._scores, int(level))
+        counts = split_counts(self._scores, max(self._least, int(level)))
         pairs = zip(self._pool.members, counts, strict=True)
         return {group.name: self._quotient(group, count) for group, count in pairs}
 
     def _quotient(self, group: Group, count: int) -> float:
-        if self._pool.kind == "nm":
-            return self._pool.nearest(group, 1.0) if count else 0.0
-        if self._pool.kind == "channel":
-            return self._pool.nearest(group, count / group.num_units)
-        return count / group.num_units
+        value = self._pool.sparsity_of(group, count)
+        return self._pool.nearest(group, value) if self._pool.kind == "channel" else value
 
     def _nearest_count(self, sparsity: float) -> int:
         """The number of units, lowest first, whose weights come nearest to a sparsity."""
@@ -80,17 +86,25 @@ class GlobalRanking:
         ])  # fmt: skip
         order = torch.cat(self._scores).argsort(stable=True)
         gone = torch.cat([torch.zeros(1, dtype=torch.float64), lengths[order].cumsum(0)])
-        weights = sum(group.num_params for group in self._pool.members)
-        return int((gone - sparsity * weights).abs().argmin())
+        return int((gone - sparsity * self._pool.num_units).abs().argmin())
 
     def _unit_length(self, group: Group) -> float:
         """Weights that go with a unit; edge blocks count as the mean of their layer."""
         if self._pool.kind == "nm":
-            return self._pool.nearest(group, 1.0) * group.num_params
+            return self._pool.sparsity_of(group, 1) * group.num_params
         return group.num_params / group.num_units
 
 
-def _spare_highest(scores: Tensor) -> Tensor:
-    """Raise the one entry that would be pruned last beyond all others; takes a flat tensor."""
-    last = ~lowest_pruned(scores, len(scores) - 1)
-    return scores.masked_fill(~last, torch.inf)
+def _ends(pool: Pool, group: Group) -> tuple[int, int]:
+    """The least and the most units that may go; of channels before they are rounded."""
+    if pool.kind == "nm" or group.name in pool.bounds:
+        counts = pool.counts(group)
+        return counts[0], counts[-1]
+    return 0, group.num_units - 1
+
+
+def _within(scores: Tensor, least: int, most: int) -> Tensor:
+    """Have the lowest ``least`` entries go before all others and keep all but ``most`` longest."""
+    stay = lowest_pruned(scores, most)
+    go = ~lowest_pruned(scores, least)
+    return scores.masked_fill(stay, torch.inf).masked_fill(go, -torch.inf)

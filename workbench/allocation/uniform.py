@@ -1,5 +1,6 @@
 """The same sparsity everywhere."""
 
+from workbench.allocation.knob import nearest_level
 from workbench.allocation.pool import Pool
 
 STEPS = 1_000_000
@@ -8,7 +9,8 @@ STEPS = 1_000_000
 class Uniform:
     """Every group gets the target as its own sparsity, in steps of one millionth for budgets.
 
-    Groups that are not made of single weights get the nearest sparsity that they allow.
+    Groups that are not made of single weights get the nearest sparsity that they allow, and
+    bounded groups the nearest within their bounds.
 
     Reference:
         Gale et al. 2019, "The State of Sparsity in Deep Neural Networks", section 3.
@@ -20,7 +22,9 @@ class Uniform:
         self._pool = pool
 
     def level_of(self, sparsity: float) -> float:
-        """The level of a sparsity."""
+        """The level of a sparsity: itself, unless bounds leave some groups behind."""
+        if self._pool.bounds:
+            return nearest_level(self._pool, self, sparsity)
         return sparsity * STEPS
 
     def sparsities(self, level: float) -> dict[str, float]:

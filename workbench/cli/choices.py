@@ -19,7 +19,12 @@ CRITERIA = {
 }
 ALLOCATIONS = {
     "uniform": "Prunes every layer or group to the same sparsity.",
+    "uniform_plus": "Prunes all to the same sparsity, but leaves the first layer dense and keeps a "
+    "fifth of the last.",
     "global": "Ranks the weights of all layers together and prunes the lowest, wherever they are.",
+    "erk": "Keeps more of layers that have few weights for their width (Erdos-Renyi-Kernel).",
+    "lamp": "Ranks all weights together by their part in what is left of their layer.",
+    "random": "Draws every layer's share at random, the floor that every method should beat.",
 }
 REPAIRS = {
     "none": "Leaves the pruned model as it is.",
@@ -57,7 +62,7 @@ _LATER = {
         "gradient", "taylor", "fisher", "movement", "wanda", "bn_scale", "fpgm", "lamp", "apoz",
         "mean_activation", "entropy", "entropy_max",
     ),
-    "method": ("uniform_plus", "erk", "lamp", "equal_loss", "greedy", "optimal"),
+    "method": ("equal_loss", "greedy", "optimal"),
     "precision": ("fast",),
     "budget": ("latency",),
 }  # fmt: skip

@@ -1,0 +1,57 @@
+"""Densities by the shape of a layer."""
+
+import math
+
+from workbench.allocation.knob import nearest_level
+from workbench.allocation.pool import Pool
+from workbench.allocation.uniform import STEPS
+from workbench.groups import Group
+
+
+class ErdosRenyiKernel:
+    """Layers of many weights for their size keep less: Erdos-Renyi-Kernel densities.
+
+    A layer of shape ``(out, in, kh, kw)`` keeps the part ``e * (out + in + kh + kw) / (out * in *
+    kh * kw)`` of its weights, at most all; ``e`` is the same everywhere and set by the target.
+
+    Channels: cutting inputs and outputs of a layer to a share s leaves s ** 2 of its weights, so
+    that a group keeps the root of that part of its channels; of several layers it takes the mean
+    part, each counted by its weights.
+
+    References:
+        Mocanu et al. 2018, "Scalable Training of Artificial Neural Networks with Adaptive Sparse
+        Connectivity" (Erdos-Renyi).
+        Evci et al. 2020, "Rigging the Lottery", section 3 (with kernels).
+    """
+
+    top = STEPS - 1
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._parts = {group.name: self._part(group) for group in pool.members}
+        self._least = min(self._parts.values())
+
+    def level_of(self, sparsity: float) -> float:
+        """The level at which that part of all weights, or of all channels, goes."""
+        return nearest_level(self._pool, self, sparsity)
+
+    def sparsities(self, level: float) -> dict[str, float]:
+        """Group name to sparsity at a level: none goes at 0, all that can go at the top."""
+        scale = (1 - level / STEPS) / self._least
+        densities = {name: min(1.0, scale * part) for name, part in self._parts.items()}
+        if self._pool.kind == "channel":
+            densities = {name: math.sqrt(density) for name, density in densities.items()}
+        return {
+            group.name: self._pool.nearest(group, 1 - densities[group.name])
+            for group in self._pool.members
+        }
+
+    def _part(self, group: Group) -> float:
+        """Sum of a weight's sizes over their product; over all weights of a group's layers."""
+        shapes = [
+            layer.shape
+            for layer in self._pool.all.inspection.layers
+            if any(f"{layer.layer_name}.".startswith(f"{path}.") for path in group.layers)
+        ]
+        matrices = [shape for shape in shapes if len(shape) > 1]
+        return sum(map(sum, matrices)) / sum(map(math.prod, matrices))

@@ -1,0 +1,42 @@
+"""Sparsities drawn at random, the floor that every allocation should beat."""
+
+import numpy as np
+
+from workbench.allocation.knob import nearest_level
+from workbench.allocation.pool import Pool
+from workbench.allocation.uniform import STEPS
+
+SPREAD = 4.0
+
+
+class RandomShares:
+    """Every group keeps a share that was drawn at random, all scaled until the target is met.
+
+    Each group draws an exponent from 1/4 to 4, its logarithm uniformly; at level t it keeps
+    ``(1 - t) ** exponent``, so that every target can be met and the order of the groups stays.
+    The seed of the plan decides.
+
+    Reference:
+        Blalock et al. 2020, "What is the State of Neural Network Pruning?", section 6 (report a
+        random baseline).
+    """
+
+    top = STEPS - 1
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        draws = np.random.default_rng(pool.seed).uniform(-1, 1, len(pool.members))
+        names = [group.name for group in pool.members]
+        self._exponents = dict(zip(names, (SPREAD**draws).tolist(), strict=True))
+
+    def level_of(self, sparsity: float) -> float:
+        """The level at which that part of all weights, or of all channels, goes."""
+        return nearest_level(self._pool, self, sparsity)
+
+    def sparsities(self, level: float) -> dict[str, float]:
+        """Group name to sparsity at a level."""
+        left = 1 - level / STEPS
+        return {
+            group.name: self._pool.nearest(group, 1 - left ** self._exponents[group.name])
+            for group in self._pool.members
+        }

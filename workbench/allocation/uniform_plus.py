@@ -1,0 +1,41 @@
+"""The same sparsity everywhere but at both ends of the network."""
+
+from workbench.allocation.knob import nearest_level
+from workbench.allocation.pool import Pool
+from workbench.allocation.uniform import STEPS
+
+LAST_SPARSITY = 0.8
+
+
+class UniformPlus:
+    """Uniform, but the first group stays dense and the last keeps at least a fifth.
+
+    The first is the first of the network's groups that can be cut; the last is the classifier,
+    where it is pruned at all. A bound on one of them goes before. A target counts all groups, so
+    that the others are pruned a little more.
+
+    Reference:
+        Gale et al. 2019, "The State of Sparsity in Deep Neural Networks", section 5 (the first
+        convolution dense, the last layer at most 80 % sparse).
+    """
+
+    top = STEPS - 1
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        most = {pool.all.prunable[0].name: 0.0}
+        if pool.all.groups[-1].name not in most:
+            most[pool.all.groups[-1].name] = LAST_SPARSITY
+        self._most = {name: value for name, value in most.items() if name not in pool.bounds}
+
+    def level_of(self, sparsity: float) -> float:
+        """The level at which that part of all weights, or of all channels, goes."""
+        return nearest_level(self._pool, self, sparsity)
+
+    def sparsities(self, level: float) -> dict[str, float]:
+        """Group name to sparsity at a level."""
+        pool = self._pool
+        return {
+            group.name: pool.nearest(group, min(level / STEPS, self._most.get(group.name, 1.0)))
+            for group in pool.members
+        }
