@@ -20,6 +20,7 @@ from workbench.model import Model, check_fit
 from workbench.plan import PruningPlan
 from workbench.progress import Progress, Report, ShouldStop
 from workbench.prune import prune
+from workbench.ray_points import ray_points
 from workbench.reopen import reopen_data, reopen_model, reopen_run
 from workbench.run_export import export
 from workbench.sensitivity import SensitivitySettings, measure_sensitivity
@@ -39,18 +40,20 @@ def sensitivity(
         store: Keeps points and curves.
         workspace_id: Gets the curves.
         arguments: ``model`` and ``data`` (references), ``settings`` (``SensitivitySettings``),
-            ``device``.
+            ``device``, perhaps ``ray`` (address of a cluster that measures in its stead).
         report: Receives every point.
         should_stop: Ends with the points so far.
 
     Returns:
         ``key`` of the curves in the store and ``complete``.
     """
+    model_ref, ray = ModelRef.from_dict(arguments["model"]), arguments.get("ray")
     curves = measure_sensitivity(
-        reopen_model(ModelRef.from_dict(arguments["model"]), store),
+        reopen_model(model_ref, store),
         reopen_data(DataRef.from_dict(arguments["data"]), store),
         SensitivitySettings.from_dict(arguments["settings"]),
         cache=JsonLinesCache(store.curves_folder),
+        source=ray_points(ray, factory=model_ref.factory) if ray else None,
         device=choose_device(arguments.get("device")),
         report=report,
         should_stop=should_stop,

@@ -35,6 +35,7 @@ def prepare(arguments: Namespace) -> list[str]:
         "WORKBENCH_DATA": _data(arguments.data),
         "WORKBENCH_HOME": str(Path(arguments.home).absolute()) if arguments.home else "",
         "WORKBENCH_DEVICE": _device(arguments.device),
+        "WORKBENCH_RAY": arguments.ray or "",
     }
     _check_port(arguments.host, arguments.port)
     os.environ.update({name: value for name, value in settings.items() if value})

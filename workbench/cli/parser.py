@@ -20,6 +20,10 @@ MODEL_HELP = (
 DATA_HELP = "a sample's name (fashion-mnist, digits) or an .npz file; the model's own if left out"
 GRANULARITY_HELP = "what goes together; N:M and blocks take other numbers, too (weight)"
 FACTORS = "2,4,8,16"
+RAY_HELP = (
+    "compute on a Ray cluster: HOST:PORT, ray://HOST:PORT, auto for the one that runs here, local "
+    "to start one on all processors of this machine"
+)
 LEVELS = "0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,0.95,0.99"
 VERBS = {
     "run": "start the app in the browser (also without any verb)",
@@ -127,6 +131,9 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=_port, default=8501, help="port to listen on (%(default)s)")
     parser.add_argument("--home", metavar="FOLDER", help="where workspaces are kept")
     parser.add_argument("--device", metavar="NAME", help="where to compute (auto)")
+    parser.add_argument(
+        "--ray", metavar="ADDRESS", help="a Ray cluster that the sensitivity page offers to use"
+    )
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser window")
     _offer_device(parser)
 
@@ -163,6 +170,7 @@ def _add_sensitivity(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cache", metavar="FOLDER", help="keep points here and do not measure them again"
     )
+    parser.add_argument("--ray", metavar="ADDRESS", help=RAY_HELP)
     _add_compute(parser)
     _add_json(parser)
     _offer(

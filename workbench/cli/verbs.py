@@ -23,10 +23,12 @@ from workbench.errors import DataError
 from workbench.groups import Groups, find_groups
 from workbench.layers import inspect
 from workbench.loading import load_data, load_model
+from workbench.loading.factory import names_factory
 from workbench.metrics import Measurement, measure
 from workbench.model import Model, check_fit
 from workbench.plan import PruningPlan
 from workbench.plan_file import format_plan, write_plan
+from workbench.ray_points import ray_points
 from workbench.sensitivity import measure_sensitivity
 
 Outcome = tuple[Mapping[str, object], str]
@@ -191,9 +193,13 @@ def _sensitivity(arguments: Namespace) -> Outcome:
     model = open_model(arguments)
     data = open_data(arguments, model)
     cache = JsonLinesCache(Path(arguments.cache)) if arguments.cache else None
+    factory = arguments.model if names_factory(arguments.model) else ""
+    source = ray_points(arguments.ray, factory=factory) if arguments.ray else None
     with ProgressLine() as line:
         line.start(f"Measuring the sensitivity of {model.name}")
-        curves = measure_sensitivity(model, data, settings, cache=cache, device=device, report=line)
+        curves = measure_sensitivity(
+            model, data, settings, cache=cache, source=source, device=device, report=line
+        )
     values = describe(model, data) | {
         key: value for key, value in curves.to_dict().items() if key not in ("model", "data")
     }
