@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.interpolate import PchipInterpolator
 from sklearn.isotonic import IsotonicRegression
 
-from workbench.prediction import fit_loss_curve, fit_predictor
+from workbench.prediction import PRIOR, Shift, fit_loss_curve, fit_predictor
 
 CHANCE = 0.1
 
@@ -22,6 +22,7 @@ class Point:
     level: float
     accuracy: float
     loss: float
+    samples: int = 1000
 
 
 BASELINE = Point("", 0.0, 0.9, 0.3)
@@ -57,21 +58,31 @@ def test_a_single_measured_cut_predicts_its_own_measurement(point):
     assert prediction.accuracy == pytest.approx(point.accuracy, abs=1e-12)
 
 
+def certain(**changes):
+    """A prior that leaves no room for corrections."""
+    still = Shift()
+    values = {"same": still, "other_criterion": still, "other_repair": still}
+    return replace(PRIOR, **(values | changes))
+
+
 def test_joint_cuts_reinforce_each_other_as_the_formula_says():
-    predictor = fit_predictor(BASELINE, POINTS, chance=CHANCE)
-    joint = predictor.predict({"a": 0.9, "b": 0.9})
-    p = 1 + 0.125 * math.log(2)
-    loss = 0.3 + (1.0 ** (1 / p) + 0.4 ** (1 / p)) ** p
-    assert joint.loss == pytest.approx(loss, abs=1e-12)
-    assert joint.loss > 0.3 + 1.0 + 0.4
+    prior = certain()
+    joint = fit_predictor(BASELINE, POINTS, chance=CHANCE, prior=prior)
+    found = joint.predict({"a": 0.9, "b": 0.9})
+    ceiling = max(prior.ceiling * (math.log(10) - 0.3), 1.3 * 1.0)
+    p = prior.exponent
+    z = ((1.0 / (ceiling - 1.0)) ** (1 / p) + (0.4 / (ceiling - 0.4)) ** (1 / p)) ** p
+    assert found.loss == pytest.approx(0.3 + ceiling * z / (1 + z), abs=1e-12)
     # Between the last measured loss, 1.3, and that of guessing, ln 10, the accuracy falls straight.
-    share = (loss - 1.3) / (math.log(10) - 1.3)
-    assert joint.accuracy == pytest.approx(0.6 + share * (CHANCE - 0.6), abs=1e-12)
+    share = min(1.0, (found.loss - 1.3) / (math.log(10) - 1.3))
+    assert found.accuracy == pytest.approx(0.6 + share * (CHANCE - 0.6), abs=1e-12)
 
 
-def test_an_exponent_of_one_is_the_plain_sum():
-    predictor = replace(fit_predictor(BASELINE, POINTS, chance=CHANCE), exponent=1.0)
-    assert predictor.predict({"a": 0.9, "b": 0.9}).loss == pytest.approx(1.7, abs=1e-12)
+def test_small_damages_with_an_exponent_of_one_add_up():
+    predictor = fit_predictor(BASELINE, POINTS, chance=CHANCE, prior=certain(exponent=1.0))
+    small = {"a": 0.01, "b": 0.7}
+    total = sum(predictor.curves[name].at(value) for name, value in small.items())
+    assert predictor.predict(small).loss == pytest.approx(0.3 + total, rel=0.01)
 
 
 def test_cuts_without_a_curve_or_beyond_it_are_named_and_not_invented():

@@ -1,7 +1,12 @@
 // What a plan leaves and probably costs. Pure functions of the board's data and the columns' values;
-// workbench/accounting.py and workbench/prediction.py hold the same formulas, and a test compares them.
+// workbench/accounting.py and workbench/prediction/predictor.py hold the same formulas, and a test
+// compares them.
 
 const BYTES_PER_PARAM = 4;
+const Z_90 = 1.6448536269514722; // normal quantile of a band that nine in ten fall into
+const HEADROOM = 1.3; // the ceiling is at least so many times the largest damage of a column
+const LEAST = 0.01; // loss increases below this look alike to the correction
+const UNIT = 0.3; // loss increase at which the correction's weights are pure shifts
 
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 
@@ -168,25 +173,89 @@ function accuracyAt(prediction, loss) {
   return accuracies[i] + (accuracies[i + 1] - accuracies[i]) * t;
 }
 
-/** Estimated loss and accuracy, and how many cut columns the curves say too little about. */
+/** Joint loss increase by the formula, and how joint it is: 0 where one column does all of it. */
+function jointIncrease(prediction, damages) {
+  const found = damages.filter((damage) => damage > 0);
+  if (!found.length) return [0, 0];
+  const ceiling = Math.max(prediction.ceiling, HEADROOM * Math.max(...found));
+  let [z, total, squares] = [0, 0, 0];
+  for (const damage of found) {
+    z += (damage / (ceiling - damage)) ** (1 / prediction.exponent);
+    total += damage;
+    squares += damage * damage;
+  }
+  z **= prediction.exponent;
+  return [(ceiling * z) / (1 + z), 1 - squares / (total * total)];
+}
+
+/** Corrected joint loss increase, and both ends of its band. */
+function increases(prediction, damages) {
+  const [raw, jointness] = jointIncrease(prediction, damages);
+  const size = Math.log(Math.max(raw, LEAST) / UNIT);
+  const features = [1, size, jointness, jointness * size];
+  const { weights, covariance, spread } = prediction;
+  let shift = 0;
+  let variance = spread[0] + spread[1] * jointness;
+  features.forEach((own, i) => {
+    shift += weights[i] * own;
+    let row = 0;
+    features.forEach((other, j) => { row += covariance[i][j] * other; });
+    variance += own * row;
+  });
+  const increase = raw * Math.exp(shift);
+  const ratio = Math.exp(Z_90 * Math.sqrt(variance));
+  const noise = Z_90 * Math.sqrt(prediction.loss_noise * (increase + LEAST));
+  return [
+    increase,
+    increase - Math.hypot(increase - increase / ratio, noise),
+    increase + Math.hypot(increase * ratio - increase, noise),
+  ];
+}
+
+/** The damage of a cut, towards guessing where it is not known. */
+function fearedIncrease(prediction, curve, sparsity) {
+  if (!curve) return prediction.guessing;
+  const last = curve.levels[curve.levels.length - 1];
+  if (sparsity <= last) return lossIncrease(curve, sparsity);
+  const known = curve.increases[curve.increases.length - 1];
+  const share = (sparsity - last) / (1 - last);
+  return Math.max(lossIncrease(curve, sparsity), known + (prediction.guessing - known) * share);
+}
+
+/** Both ends of the accuracy's band, from those of the loss and the map's own error. */
+function accuracyBand(prediction, accuracy, lossLow, lossHigh) {
+  const lost = prediction.baseline_accuracy - accuracy;
+  const noise = prediction.accuracy_noise * (Math.max(0, lost) + LEAST);
+  const own = Z_90 * Math.sqrt(noise + (prediction.map_spread * lost) ** 2);
+  const low = accuracy - Math.hypot(accuracy - accuracyAt(prediction, lossHigh), own);
+  const high = accuracy + Math.hypot(accuracyAt(prediction, lossLow) - accuracy, own);
+  return [Math.max(0, low), Math.min(1, high)];
+}
+
+/** Estimated loss and accuracy with bands, and how many cut columns the curves say too little about. */
 function predict(data, values) {
-  const prediction = data.prediction;
+  const { prediction } = data;
   if (!prediction) return null;
-  const { exponent } = prediction;
-  let roots = 0;
+  const likely = [];
+  const feared = [];
   let unmeasured = 0;
   let extrapolated = 0;
   values.forEach((asked, i) => {
     const value = settled(data.columns[i], asked, data.multiple);
     if (value <= 0) return;
     const curve = prediction.curves[i];
+    feared.push(fearedIncrease(prediction, curve || prediction.worst, value));
     if (!curve) {
       unmeasured += 1;
       return;
     }
-    roots += lossIncrease(curve, value) ** (1 / exponent);
+    likely.push(lossIncrease(curve, value));
     if (value > curve.levels[curve.levels.length - 1]) extrapolated += 1;
   });
-  const loss = prediction.baseline_loss + roots ** exponent;
-  return { loss, accuracy: accuracyAt(prediction, loss), unmeasured, extrapolated };
+  const [increase, low, top] = increases(prediction, likely);
+  const high = unmeasured || extrapolated ? increases(prediction, feared)[2] : top;
+  const [loss, lossLow, lossHigh] = [increase, low, high].map((one) => prediction.baseline_loss + one);
+  const accuracy = accuracyAt(prediction, loss);
+  const [accuracyLow, accuracyHigh] = accuracyBand(prediction, accuracy, lossLow, lossHigh);
+  return { loss, accuracy, lossLow, lossHigh, accuracyLow, accuracyHigh, unmeasured, extrapolated };
 }

@@ -1,0 +1,220 @@
+"""Fits the prediction to sensitivity curves and to the plans that were measured in full."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby, repeat
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workbench.prediction.loss_curve import LossCurve, fit_loss_curve, isotonic
+from workbench.prediction.predictor import LEAST, Correction, Predictor, Scored, features
+from workbench.prediction.prior import PRIOR, Prior
+
+Array = NDArray[np.float64]
+FURTHEST = 3.0
+"""A measured loss increase counts as at most so many e-folds from the formula's."""
+
+
+class MeasuredPoint(Protocol):
+    """One point of a sensitivity curve: one group cut to one level, the rest dense."""
+
+    @property
+    def group(self) -> str:
+        """The group that was cut."""
+        ...
+
+    @property
+    def level(self) -> float:
+        """Its sparsity."""
+        ...
+
+    @property
+    def accuracy(self) -> float:
+        """Fraction of images classified correctly."""
+        ...
+
+    @property
+    def loss(self) -> float:
+        """Mean cross-entropy per image."""
+        ...
+
+
+@dataclass(frozen=True)
+class MeasuredPlan:
+    """A whole plan that was measured.
+
+    Attributes:
+        sparsities: Group name to sparsity, as it was cut.
+        loss: Mean cross-entropy per image.
+        accuracy: Fraction of images classified correctly.
+        samples: Images behind both.
+        baseline: Loss and accuracy of the dense model on the same images, where known.
+    """
+
+    sparsities: Mapping[str, float]
+    loss: float
+    accuracy: float
+    samples: int
+    baseline: tuple[float, float] | None = None
+
+
+def fit_predictor(
+    baseline: Scored, points: Iterable[MeasuredPoint], *, chance: float,
+    plans: Iterable[MeasuredPlan] = (), same_criterion: bool = True, same_repair: bool = True,
+    prior: Prior = PRIOR,
+) -> Predictor:  # fmt: skip
+    """Fit the prediction to measured sensitivity curves, whole or partial, and to plans.
+
+    Args:
+        baseline: The dense model, measured like the points (same images, same repair).
+        points: Points of all curves, in any order.
+        chance: Accuracy of guessing: 1 / classes for balanced classes, 0 < chance < 1.
+        plans: Plans that were measured in full, of the criterion and after the repair that is to
+            be predicted.
+        same_criterion: Whether the curves are of the criterion that is to be predicted.
+        same_repair: Whether they were measured after the repair that is to be predicted.
+        prior: What is known beforehand.
+
+    Returns:
+        A predictor; without points it predicts the baseline and names every group unmeasured.
+
+    Reference:
+        Bishop 2006, "Pattern Recognition and Machine Learning", section 3.3 (Bayesian linear
+        regression).
+    """
+    measured = sorted(
+        (p for p in points if 0 < p.level < 1 and math.isfinite(p.loss)),
+        key=lambda p: (p.group, p.level),
+    )
+    curves = {
+        group: fit_loss_curve([(p.level, p.loss - baseline.loss) for p in own])
+        for group, own in groupby(measured, key=lambda p: p.group)
+    }
+    known = [plan for plan in map(_Increase.of, plans, repeat(baseline)) if plan is not None]
+    scored = [(p.loss, p.accuracy, 1.0) for p in measured]
+    scored += [(baseline.loss + k.loss, baseline.accuracy - k.lost, k.trust) for k in known]
+    losses, accuracies = _fit_accuracy(baseline, scored, chance)
+    guessing = max(-math.log(chance) - baseline.loss, LEAST)
+    expected, covariance = _expected(prior, same_criterion, same_repair)
+    images = max(1, baseline.samples)
+    before = Predictor(
+        baseline.accuracy, baseline.loss, chance, curves, _worst(curves), losses, accuracies,
+        prior.exponent, guessing, prior.ceiling * guessing,
+        Correction(
+            tuple(expected), tuple(map(tuple, covariance.tolist())), prior.spread,
+            prior.loss_noise / images, prior.accuracy_noise / images, prior.map_spread,
+        ),
+    )  # fmt: skip
+    return replace(before, correction=_learn(before, known, prior))
+
+
+@dataclass(frozen=True)
+class _Increase:
+    """What a measured plan cost."""
+
+    sparsities: Mapping[str, float]
+    loss: float
+    lost: float
+    samples: int
+    trust: float
+
+    @classmethod
+    def of(cls, plan: MeasuredPlan, baseline: Scored) -> "_Increase | None":
+        if not math.isfinite(plan.loss):
+            return None
+        loss, accuracy = plan.baseline or (baseline.loss, baseline.accuracy)
+        return cls(
+            plan.sparsities, plan.loss - loss, accuracy - plan.accuracy, max(1, plan.samples),
+            plan.samples / max(1, baseline.samples),
+        )  # fmt: skip
+
+
+def _expected(prior: Prior, same_criterion: bool, same_repair: bool) -> tuple[Array, Array]:
+    """Mean and covariance of the correction's weights before any plan was measured."""
+    parts = [prior.same]
+    parts += [] if same_criterion else [prior.other_criterion]
+    parts += [] if same_repair else [prior.other_repair]
+    mean = np.sum([part.weights for part in parts], axis=0)
+    return mean, np.diag(np.sum(np.square([part.deviations for part in parts]), axis=0))
+
+
+def _learn(predictor: Predictor, plans: Sequence[_Increase], prior: Prior) -> Correction:
+    """The correction after seeing what plans really cost: Bayesian linear regression."""
+    rows, ratios, variances = [], [], []
+    for plan in plans:
+        damages = _damages(predictor, plan.sparsities)
+        if damages is None:
+            continue
+        increase, jointness = predictor.formula(damages)
+        if increase <= 0:
+            continue
+        noise = prior.loss_noise * (increase + LEAST) / plan.samples
+        rows.append(features(increase, jointness))
+        least = increase * math.exp(-FURTHEST)
+        ratios.append(min(FURTHEST, math.log(max(plan.loss, least) / increase)))
+        variances.append(prior.spread[0] + prior.spread[1] * jointness + noise / increase**2)
+    correction = predictor.correction
+    if not rows:
+        return correction
+    mean, covariance = np.array(correction.weights), np.array(correction.covariance)
+    x, y = np.array(rows), np.array(ratios)
+    gain = covariance @ x.T @ np.linalg.inv(x @ covariance @ x.T + np.diag(variances))
+    mean = mean + gain @ (y - x @ mean)
+    covariance = covariance - gain @ x @ covariance
+    covariance = (covariance + covariance.T) / 2
+    return replace(
+        correction, weights=tuple(mean.tolist()), covariance=tuple(map(tuple, covariance.tolist()))
+    )
+
+
+def _damages(predictor: Predictor, sparsities: Mapping[str, float]) -> list[float] | None:
+    """Loss increases of all cuts, or None where one of them was not measured."""
+    damages = []
+    for group, sparsity in sparsities.items():
+        if sparsity <= 0:
+            continue
+        curve = predictor.curves.get(group)
+        if curve is None or sparsity > curve.levels[-1]:
+            return None
+        damages.append(curve.at(sparsity))
+    return damages
+
+
+def _worst(curves: Mapping[str, LossCurve]) -> LossCurve | None:
+    """A curve through the largest increase of any group, at every level that was measured."""
+    levels = sorted({level for curve in curves.values() for level in curve.levels if level})
+    if not levels:
+        return None
+    return fit_loss_curve([(x, max(c.at(x) for c in curves.values())) for x in levels])
+
+
+def _fit_accuracy(
+    baseline: Scored, points: Sequence[tuple[float, float, float]], chance: float
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Knots of the falling map from loss to accuracy; starts at the baseline.
+
+    Measured losses seldom reach far; at the loss of guessing, ``-ln(chance)``, the accuracy is
+    chance, and the map goes there where no point says otherwise.
+
+    Args:
+        baseline: The dense model.
+        points: ``(loss, accuracy, weight)``.
+        chance: Accuracy of guessing.
+    """
+    ceiling = max(chance, baseline.accuracy)
+    worse = sorted(point for point in points if point[0] > baseline.loss)
+    weights = [weight for _x, _y, weight in worse]
+    falling = isotonic([-y for _x, y, _weight in worse], weights)
+    knots = [(baseline.loss, ceiling)]
+    blocks = zip((x for x, _y, _weight in worse), weights, falling, strict=True)
+    for negative, block in groupby(blocks, key=lambda triple: triple[2]):
+        own = list(block)
+        loss = sum(x * weight for x, weight, _y in own) / sum(weight for _x, weight, _y in own)
+        knots.append((loss, min(ceiling, max(chance, -negative))))
+    guessing = -math.log(chance)
+    if guessing > knots[-1][0]:
+        knots.append((guessing, chance))
+    return tuple(x for x, _ in knots), tuple(y for _, y in knots)

@@ -1,0 +1,280 @@
+"""Adds up damage that was measured one group at a time; the page's scripts mirror this file.
+
+Each group's loss increase ``d`` comes from its curve. Joint cuts reinforce each other, and no
+network does much worse than guess, so damages are added on a scale of their own::
+
+    D = c z^p / (1 + z^p)    with    z = sum of (d / (c - d))^(1/p)
+
+which gives ``d`` itself back for a single cut, the plain sum for p = 1 and small damages, and never
+more than the ceiling ``c``. What a network does otherwise is learnt as a correction of ``ln D``,
+linear in four features with uncertain weights (see ``fitting``); the uncertainty of the weights,
+what they leave unexplained and the noise of measuring make the band. A map from loss to accuracy,
+fitted to everything that was measured, turns both into accuracies.
+"""
+
+import math
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Protocol
+
+from workbench.prediction.loss_curve import LossCurve
+
+Z_90 = 1.6448536269514722
+"""Normal quantile of a band that nine in ten fall into."""
+HEADROOM = 1.3
+"""The ceiling is at least so many times the largest damage of a single group."""
+LEAST = 0.01
+"""Loss increases below this look alike to the correction."""
+UNIT = 0.3
+"""Loss increase at which the correction's weights are pure shifts."""
+
+
+class Scored(Protocol):
+    """Anything with a measured accuracy and loss, such as the baseline of sensitivity curves."""
+
+    @property
+    def accuracy(self) -> float:
+        """Fraction of images classified correctly."""
+        ...
+
+    @property
+    def loss(self) -> float:
+        """Mean cross-entropy per image."""
+        ...
+
+    @property
+    def samples(self) -> int:
+        """Images behind both."""
+        ...
+
+
+@dataclass(frozen=True)
+class Correction:
+    """How the logarithm of a joint loss increase differs from the formula's, and how surely.
+
+    Attributes:
+        weights: Of the four features (see ``features``).
+        covariance: Of the weights, row by row.
+        spread: Variance that the features leave unexplained: of a single cut, and what joint cuts
+            add.
+        loss_noise: Variance of a loss increase for its size, from the images that were measured.
+        accuracy_noise: Variance of an accuracy for what was lost, likewise.
+        map_spread: Standard deviation of the accuracy at a loss, as a share of what was lost.
+    """
+
+    weights: tuple[float, ...]
+    covariance: tuple[tuple[float, ...], ...]
+    spread: tuple[float, float]
+    loss_noise: float
+    accuracy_noise: float
+    map_spread: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """An estimate, never to be shown like a measurement.
+
+    Nine in ten measurements on as many images as the curves' should fall into the bands.
+
+    Attributes:
+        accuracy: Fraction of images, between chance and the baseline's accuracy.
+        loss: Cross-entropy per image.
+        accuracy_low: Lower end of the accuracy's 90 % band.
+        accuracy_high: Its upper end.
+        loss_low: Lower end of the loss's band.
+        loss_high: Its upper end.
+        unmeasured: Groups the plan cuts that have no curve. The estimate does not count their
+            damage; the unfavourable ends of the bands take them to be as fragile as any group.
+        extrapolated: Groups the plan cuts further than their curve was measured; the unfavourable
+            ends go towards guessing.
+    """
+
+    accuracy: float
+    loss: float
+    accuracy_low: float
+    accuracy_high: float
+    loss_low: float
+    loss_high: float
+    unmeasured: tuple[str, ...] = ()
+    extrapolated: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain values, ready for JSON."""
+        return asdict(self) | {
+            "unmeasured": list(self.unmeasured), "extrapolated": list(self.extrapolated),
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """Predicts loss and accuracy of a plan; made by ``fit_predictor``.
+
+    Attributes:
+        baseline_accuracy: Measured accuracy of the dense model.
+        baseline_loss: Measured loss of the dense model.
+        chance: Accuracy of guessing, the least that is ever predicted.
+        curves: Loss increase by group.
+        worst: A curve that no group's curve exceeds; None without curves.
+        losses: Knots of the map from loss to accuracy, rising from the baseline's loss.
+        accuracies: Accuracy at those knots, never rising.
+        exponent: How damages add up: 1 is their plain sum, more where they reinforce each other.
+        guessing: Loss increase of a model that only guesses.
+        ceiling: Loss increase at which damage saturates.
+        correction: What was learnt from plans.
+    """
+
+    baseline_accuracy: float
+    baseline_loss: float
+    chance: float
+    curves: Mapping[str, LossCurve]
+    worst: LossCurve | None
+    losses: tuple[float, ...]
+    accuracies: tuple[float, ...]
+    exponent: float
+    guessing: float
+    ceiling: float
+    correction: Correction
+
+    def predict(self, sparsities: Mapping[str, float]) -> Prediction:
+        """Estimate the joint loss and accuracy of cutting several groups at once.
+
+        Args:
+            sparsities: Fraction to prune by group; groups that are not named stay dense.
+        """
+        likely, feared = [], []
+        unmeasured, extrapolated = [], []
+        for group, sparsity in sparsities.items():
+            if sparsity <= 0:
+                continue
+            curve = self.curves.get(group)
+            if curve is None:
+                unmeasured.append(group)
+                feared.append(self._feared(self.worst, sparsity))
+                continue
+            likely.append(curve.at(sparsity))
+            feared.append(self._feared(curve, sparsity))
+            if sparsity > curve.levels[-1]:
+                extrapolated.append(group)
+        increase, low, high = self._increases(likely)
+        if unmeasured or extrapolated:
+            high = self._increases(feared)[2]
+        loss = self.baseline_loss + increase
+        ends = (self.baseline_loss + low, self.baseline_loss + high)
+        accuracy = self.accuracy_at(loss)
+        below, above = self._accuracy_band(accuracy, ends)
+        return Prediction(
+            accuracy, loss, below, above, *ends, tuple(unmeasured), tuple(extrapolated)
+        )
+
+    def formula(self, damages: Iterable[float]) -> tuple[float, float]:
+        """The joint loss increase before any correction, and how joint it is.
+
+        Args:
+            damages: Loss increase of each group that is cut, each cut alone.
+
+        Returns:
+            The increase, and the jointness: 0 where one group does all the damage, near 1 where
+            many share it.
+        """
+        found = [damage for damage in damages if damage > 0]
+        if not found:
+            return 0.0, 0.0
+        ceiling = max(self.ceiling, HEADROOM * max(found))
+        power = 1 / self.exponent
+        z = sum((damage / (ceiling - damage)) ** power for damage in found) ** self.exponent
+        total = sum(found)
+        return ceiling * z / (1 + z), 1 - sum(d * d for d in found) / (total * total)
+
+    def _increases(self, damages: Iterable[float]) -> tuple[float, float, float]:
+        """Corrected joint loss increase, and both ends of its band."""
+        increase, jointness = self.formula(damages)
+        correction = self.correction
+        own = features(increase, jointness)
+        shift = sum(w * f for w, f in zip(correction.weights, own, strict=True))
+        variance = correction.spread[0] + correction.spread[1] * jointness
+        for row, f in zip(correction.covariance, own, strict=True):
+            variance += f * sum(v * g for v, g in zip(row, own, strict=True))
+        increase *= math.exp(shift)
+        ratio = math.exp(Z_90 * math.sqrt(variance))
+        noise = Z_90 * math.sqrt(correction.loss_noise * (increase + LEAST))
+        return (
+            increase,
+            increase - math.hypot(increase - increase / ratio, noise),
+            increase + math.hypot(increase * ratio - increase, noise),
+        )
+
+    def _feared(self, curve: LossCurve | None, sparsity: float) -> float:
+        """The damage of a cut, towards guessing where it is not known."""
+        if curve is None:
+            return self.guessing
+        last = curve.levels[-1]
+        if sparsity <= last:
+            return curve.at(sparsity)
+        known = curve.increases[-1]
+        share = (sparsity - last) / (1 - last)
+        return max(curve.at(sparsity), known + (self.guessing - known) * share)
+
+    def _accuracy_band(self, accuracy: float, losses: tuple[float, float]) -> tuple[float, float]:
+        """Both ends of the accuracy's band, from those of the loss and the map's own error."""
+        lost = self.baseline_accuracy - accuracy
+        correction = self.correction
+        own = Z_90 * math.sqrt(
+            correction.accuracy_noise * (max(0.0, lost) + LEAST)
+            + (correction.map_spread * lost) ** 2
+        )
+        worse = accuracy - self.accuracy_at(losses[1])
+        better = self.accuracy_at(losses[0]) - accuracy
+        low = accuracy - math.hypot(worse, own)
+        high = accuracy + math.hypot(better, own)
+        return max(0.0, low), min(1.0, high)
+
+    def accuracy_at(self, loss: float) -> float:
+        """The accuracy that goes with a loss, linear between the fitted knots."""
+        if loss <= self.losses[0]:
+            return self.accuracies[0]
+        if loss >= self.losses[-1]:
+            return self.accuracies[-1]
+        i = bisect_right(self.losses, loss) - 1
+        t = (loss - self.losses[i]) / (self.losses[i + 1] - self.losses[i])
+        return self.accuracies[i] + (self.accuracies[i + 1] - self.accuracies[i]) * t
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain values, ready for JSON; the page's script predicts from the same table."""
+        return {
+            "baseline_accuracy": self.baseline_accuracy,
+            "baseline_loss": self.baseline_loss,
+            "chance": self.chance,
+            "curves": {group: _plain(curve) for group, curve in self.curves.items()},
+            "worst": _plain(self.worst) if self.worst else None,
+            "losses": list(self.losses),
+            "accuracies": list(self.accuracies),
+            "exponent": self.exponent,
+            "guessing": self.guessing,
+            "ceiling": self.ceiling,
+            "weights": list(self.correction.weights),
+            "covariance": [list(row) for row in self.correction.covariance],
+            "spread": list(self.correction.spread),
+            "loss_noise": self.correction.loss_noise,
+            "accuracy_noise": self.correction.accuracy_noise,
+            "map_spread": self.correction.map_spread,
+        }
+
+
+def features(increase: float, jointness: float) -> tuple[float, float, float, float]:
+    """What the correction is linear in.
+
+    Args:
+        increase: Joint loss increase by the formula.
+        jointness: How many share in it, 0 to 1.
+    """
+    size = math.log(max(increase, LEAST) / UNIT)
+    return 1.0, size, jointness, jointness * size
+
+
+def _plain(curve: LossCurve) -> dict[str, list[float]]:
+    return {
+        "levels": list(curve.levels),
+        "increases": list(curve.increases),
+        "slopes": list(curve.slopes),
+    }
