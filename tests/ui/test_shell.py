@@ -14,6 +14,7 @@ TITLES = {
     "layers": "Layers",
     "sensitivity": "Sensitivity",
     "plan": "Plan",
+    "arena": "Arena",
     "finetune": "Prune and fine-tune",
     "compare": "Compare",
     "export": "Export",

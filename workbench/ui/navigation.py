@@ -21,6 +21,7 @@ def pages() -> list[Page]:
         page("layers", _("Layers"), "stacks"),
         page("sensitivity", _("Sensitivity"), "monitor_heart"),
         page("plan", _("Plan"), "equalizer"),
+        page("arena", _("Arena"), "stadium"),
         page("finetune", _("Prune and fine-tune"), "content_cut"),
         page("compare", _("Compare"), "scatter_plot"),
         page("export", _("Export"), "download"),

@@ -1,5 +1,6 @@
 """Plotly figures from plain values, and the one way to put a figure on a page."""
 
+from workbench.ui.charts.arena import arena_figure, sparsities_figure
 from workbench.ui.charts.groups import groups_figure, unit_scores_figure
 from workbench.ui.charts.repair import repair_figure
 from workbench.ui.charts.sensitivity import curves_figure, damage_figure, multiples_figure
@@ -14,6 +15,7 @@ __all__ = [
     "Step",
     "Widths",
     "accuracy_figure",
+    "arena_figure",
     "curves_figure",
     "damage_figure",
     "groups_figure",
@@ -22,6 +24,7 @@ __all__ = [
     "multiples_figure",
     "repair_figure",
     "show_chart",
+    "sparsities_figure",
     "tradeoff_figure",
     "unit_scores_figure",
     "weights_figure",
