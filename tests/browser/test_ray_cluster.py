@@ -20,8 +20,8 @@ from workbench.sensitivity import measure_sensitivity
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="workers are found by ps and signals")
 
-LEVELS = tuple(round(0.05 * step, 2) for step in range(1, 20))
-SETTINGS = SensitivitySettings(levels=LEVELS, num_samples=500)
+LEVELS = tuple(round(0.08 * step, 2) for step in range(1, 13))
+SETTINGS = SensitivitySettings(levels=LEVELS, num_samples=300)
 
 
 @pytest.fixture(scope="module")

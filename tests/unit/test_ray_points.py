@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import sys
 from dataclasses import replace
 
 import pytest
@@ -66,7 +67,7 @@ class Shelf(dict):
 def cluster(monkeypatch):
     """Ray's ``get`` without Ray: references are the names of what lies on the shelf."""
     shelf = Shelf()
-    monkeypatch.setattr("ray.get", shelf.get)
+    monkeypatch.setitem(sys.modules, "ray", shelf)
     return shelf
 
 

@@ -27,12 +27,21 @@ from workbench.errors import JobError, SettingsError, WorkbenchError
 from workbench.groups import Groups
 from workbench.model import Model
 from workbench.progress import ShouldStop, never
-from workbench.ray_points.cluster import AUTO, LOCAL, check_address, connected, named
+from workbench.ray_points.cluster import (
+    AUTO,
+    LOCAL,
+    check_address,
+    check_reachable,
+    connected,
+    named,
+)
 from workbench.ray_points.there import measure
-from workbench.sensitivity import Place, PointSource
+from workbench.sensitivity import PointSource
 
 __all__ = ["AUTO", "LOCAL", "has_ray", "ray_points", "share_places"]
 
+Place = tuple[str, float]
+"""Group and level of a point."""
 TASKS_PER_CPU = 4
 """So many that the last ones end at about the same time, so few that starting them is nothing."""
 MOST_LOSSES = 3
@@ -105,6 +114,7 @@ class _RayPoints:
         recipe = _recipe(model, self._factory)
         weights, arrays = _packed(model), {name: getattr(data, name) for name in _ARRAYS}
         size = len(weights) + sum(array.nbytes for array in arrays.values())
+        check_reachable(self._address)
         with connected(self._address, size) as ray:
             order = {
                 "version": __version__, "model": recipe, "data": _description(data),

@@ -4,8 +4,10 @@ import logging
 import os
 import secrets
 import socket
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -61,15 +63,13 @@ def connected(address: str, size: int) -> Iterator[Any]:
     Raises:
         JobError: If it cannot be reached or started.
     """
-    own = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    with _environment(_QUIET | (own if address == LOCAL else {})):
+    with _environment(_QUIET | (_own_token() if address == LOCAL else {})):
         import ray
         import ray.exceptions
 
         if ray.is_initialized():
             yield ray
             return
-        _check_reachable(address)
         here: dict[str, Any] = {
             "num_cpus": os.cpu_count() or 1, "include_dashboard": False,
             "object_store_memory": max(_LEAST_STORE, 2 * size), "_node_ip_address": "127.0.0.1",
@@ -88,7 +88,19 @@ def connected(address: str, size: int) -> Iterator[Any]:
             ray.shutdown()
 
 
-def _check_reachable(address: str) -> None:
+@lru_cache(maxsize=1)
+def _own_token() -> dict[str, str]:
+    """A secret that keeps others away from a cluster started here, and is written nowhere.
+
+    Ray reads such variables once, when it is imported: where it was already, it looks after this
+    itself.
+    """
+    if "ray" in sys.modules:
+        return {}
+    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+
+
+def check_reachable(address: str) -> None:
     """Refuse an address where nobody listens, at once: Ray itself would try for long.
 
     Raises:
