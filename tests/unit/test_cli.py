@@ -125,7 +125,7 @@ def test_help_lists_every_verb(capsys):
 
 REFUSALS = [
     ("pruen x", "There is no verb 'pruen'.", "Did you mean 'prune'? Choose one of: run, inspect, "
-     "sensitivity, allocate, prune, evaluate, export."),
+     "sensitivity, allocate, prune, arena, evaluate, export."),
     ("inspect", "The following arguments are required: MODEL.",
      "See workbench inspect --help."),
     ("inspect digits-mpl", "There is no sample model 'digits-mpl'.", "Did you mean digits-mlp?"),
@@ -161,13 +161,10 @@ REFUSALS = [
      "leaves 0 of 192 channels for 2 groups.", "Choose a lower sparsity, so that each group keeps "
      "at least one channel."),
     ("allocate digits-mlp --method globl --sparsity 0.5", "There is no method 'globl'.",
-     "Did you mean 'global'? Choose one of: uniform, global."),
-    ("allocate digits-mlp --method erk --sparsity 0.5", "The method 'erk' is not in this version.",
-     "Choose one of: uniform, global."),
+     "Did you mean 'global'? Choose one of: uniform, uniform_plus, global, erk, lamp, "
+     "equal_loss, greedy, optimal, random."),
     ("allocate digits-mlp --method global", "A plan needs one target; none given.",
      "Give either a sparsity or a budget."),
-    ("allocate digits-mlp --method global --budget latency=0.5",
-     "The budget 'latency' is not in this version.", "Choose one of: params, macs, bytes."),
     ("prune digits-mlp --method global --sparsity 0.5 --criterion tailor",
      "There is no criterion 'tailor'.", "Choose one of: l1, l2, random."),
     ("prune digits-mlp --method global --sparsity 0.5 --criterion taylor",

@@ -2,15 +2,20 @@
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from workbench.allocation.budget import Budget, Target, parse_budget
 from workbench.allocation.damage import check_curves
+from workbench.allocation.equal_loss import EqualLoss
 from workbench.allocation.erk import ErdosRenyiKernel
 from workbench.allocation.global_ranking import GlobalRanking
+from workbench.allocation.greedy import Greedy
 from workbench.allocation.knob import Levels, smallest_level
 from workbench.allocation.lamp import LayerAdaptiveMagnitude
 from workbench.allocation.latencies import LatencyTable
+from workbench.allocation.optimal import Optimal
 from workbench.allocation.pool import Pool, nearest_allowed
+from workbench.allocation.problem import Problem
 from workbench.allocation.random_shares import RandomShares
 from workbench.allocation.uniform import Uniform
 from workbench.allocation.uniform_plus import UniformPlus
@@ -35,6 +40,13 @@ __all__ = [
 
 Spread = Callable[[Pool, Target], Mapping[str, float]]
 """Makes sparsities of the members of a pool that meet a target."""
+
+
+class Solver(Protocol):
+    """Finds what to cut in a problem."""
+
+    def counts(self) -> list[int]:
+        """How many units of each group go."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +83,16 @@ def _by_level(make: Callable[[Pool], Levels]) -> Spread:
     return spread
 
 
+def _by_damage(make: Callable[[Problem], Solver]) -> Spread:
+    """An allocation that weighs predicted damages against costs."""
+
+    def spread(pool: Pool, target: Target) -> Mapping[str, float]:
+        problem = Problem(pool, target)
+        return problem.sparsities(make(problem).counts())
+
+    return spread
+
+
 ALLOCATIONS: dict[str, Allocation] = {
     allocation.name: allocation
     for allocation in (
@@ -98,6 +120,21 @@ ALLOCATIONS: dict[str, Allocation] = {
             "lamp", "LAMP",
             "Ranks all weights together by their part in what is left of their layer.",
             "Lee et al. 2021, section 3", _by_level(LayerAdaptiveMagnitude),
+        ),
+        Allocation(
+            "equal_loss", "Equal loss",
+            "Cuts every group as far as it can alone at one allowed loss increase.",
+            "AIMET, FastNAS and PaddleSlim", _by_damage(EqualLoss), needs_curves=True,
+        ),
+        Allocation(
+            "greedy", "Greedy",
+            "Takes the step of least predicted damage for what it saves, again and again.",
+            "Yang et al. 2018, section 3", _by_damage(Greedy), needs_curves=True,
+        ),
+        Allocation(
+            "optimal", "Optimal",
+            "Finds the least predicted damage for the budget, at exact costs.",
+            "", _by_damage(Optimal), needs_curves=True,
         ),
         Allocation(
             "random", "Random",

@@ -203,6 +203,11 @@ class Costs:
         nothing = np.zeros(1, dtype=np.int64)
         return sum(float(self._of_layer(group, nothing)[0]) for group in self._pool.members)
 
+    def of_count(self, group: Group, count: int) -> float:
+        """What a layer keeps without so many of its units; not for channels."""
+        gone = gone_weights(self._pool, group, np.array([count]))
+        return float(self._of_layer(group, gone)[0])
+
     def _of_layer(self, group: Group, gone: Counts) -> Array:
         """What a layer keeps without so many weights."""
         layer = group.layer

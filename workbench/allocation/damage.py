@@ -2,13 +2,19 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
+from workbench.allocation.costs import Array
 from workbench.allocation.pool import Pool
 from workbench.curves import SensitivityCurves
 from workbench.errors import PlanError
 from workbench.granularity import parse_granularity
 from workbench.groups import Group, Groups
 from workbench.model import Model
-from workbench.prediction import Predictor, fit_predictor
+from workbench.prediction import LossCurve, Predictor, fit_predictor
+from workbench.prediction.predictor import HEADROOM
+
+TRIFLE = 1e-9
 
 
 def check_curves(
@@ -63,3 +69,42 @@ def predictor_of(pool: Pool) -> Predictor:
     assert pool.curves.baseline is not None
     chance = 1 / max(2, pool.model.num_classes)
     return fit_predictor(pool.curves.baseline, pool.curves.points, chance=chance)
+
+
+def increases(curve: LossCurve, sparsities: Array) -> Array:
+    """``curve.at`` for many sparsities at once; of the same shape."""
+    levels, heights = np.array(curve.levels), np.array(curve.increases)
+    slopes, last = np.array(curve.slopes), len(curve.levels) - 1
+    i = np.clip(np.searchsorted(levels, sparsities, side="right") - 1, 0, last - 1)
+    width = levels[i + 1] - levels[i]
+    t = (sparsities - levels[i]) / width
+    inside = (
+        heights[i]
+        + (heights[i + 1] - heights[i]) * t * t * (3 - 2 * t)
+        + width * t * (1 - t) * (slopes[i] * (1 - t) - slopes[i + 1] * t)
+    )
+    secant = (heights[last] - heights[last - 1]) / (levels[last] - levels[last - 1])
+    behind = heights[last] + max(secant, slopes[last]) * (sparsities - levels[last])
+    return np.asarray(np.where(sparsities >= levels[last], behind, np.maximum(inside, 0.0)))
+
+
+class Damage:
+    """Turns loss increases of single groups into what may simply be added up.
+
+    The predicted joint loss increase rises with the sum of ``(d / (c - d)) ** (1 / p)`` over the
+    groups, with the predictor's exponent p and ceiling c: the least sum is the least prediction.
+    Of what does no damage at all, less is better: a trifle is added in proportion to the sparsity.
+
+    Args:
+        predictor: Of the curves.
+        largest: The largest increase of a single group that will be asked for.
+    """
+
+    def __init__(self, predictor: Predictor, largest: float) -> None:
+        self._ceiling = max(predictor.ceiling, HEADROOM * largest)
+        self._power = 1 / predictor.exponent
+
+    def addend(self, increase: Array, sparsity: Array) -> Array:
+        """What a group's increase at a sparsity adds to the sum; of the same shape."""
+        apart = (increase / (self._ceiling - increase)) ** self._power
+        return np.asarray(apart + TRIFLE * sparsity)

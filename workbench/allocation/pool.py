@@ -129,23 +129,27 @@ class Pool:
             change: Makes other scores of those of a group's units, without changing their order;
                 at N:M of those of its weights. None leaves them as they are.
         """
-        change = change or (lambda scores: scores)
+        changed = change if change is not None else _as_they_are
         for group in self.members:
             if self.kind == "channel":
                 tensors = self.model.module.state_dict()
-                yield change(score_units(self.criterion, tensors, group, self.seed))
+                yield changed(score_units(self.criterion, tensors, group, self.seed))
                 continue
             scores = self._layer_scores(group)
             if self.kind == "nm":
                 mask = pattern_mask(scores, self.all.granularity, 1.0)
-                yield change(scores.flatten())[~mask.flatten()].mean().view(1).cpu()
+                yield changed(scores.flatten())[~mask.flatten()].mean().view(1).cpu()
             else:
-                yield change(unit_scores(scores, self.all.granularity)).cpu()
+                yield changed(unit_scores(scores, self.all.granularity)).cpu()
 
     def _layer_scores(self, group: Group) -> Tensor:
         assert group.layer is not None
         weight = self.model.module.get_parameter(group.layer.parameter_name)
         return score_layer(self.criterion, weight, self.seed, group.name)
+
+
+def _as_they_are(scores: Tensor) -> Tensor:
+    return scores
 
 
 def shape_of(group: Group) -> tuple[int, ...]:
