@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from workbench.groups import num_kept
 from workbench.patterns import nearest_sparsity
 from workbench.plan import digest_of_json
-from workbench.prediction import Predictor, fit_predictor
+from workbench.prediction import Predictor
 from workbench.ui import theme
+from workbench.ui.equaliser.forecast import Forecast, Grounds
 from workbench.ui.equaliser.protocol import MAX_SPARSITY
-from workbench.ui.equaliser.text import counted, members_line, prediction_basis, unit_count
+from workbench.ui.equaliser.text import counted, members_line, unit_count
 from workbench.ui.i18n import _
 
 if TYPE_CHECKING:
@@ -144,8 +145,10 @@ class Board:
         columns: Drawn groups, in the order of the network.
         num_params: Parameters of the whole dense model.
         macs: Multiply-accumulates of the whole dense model for one input.
-        predictor: Predicts accuracy, or None before anything was measured.
-        prediction_basis: The repair that the prediction counts on, in words.
+        forecast: What is predicted after the repair of the curves; None before anything was
+            measured.
+        final_forecast: What is predicted after the repair that the model will get in the end;
+            None where that is the same.
         hidden: Reason to number of groups that cannot be pruned and are not drawn for space.
         granularity: What goes together, as plans name it.
         channel_multiple: Kept channels are a multiple of this.
@@ -157,8 +160,8 @@ class Board:
     columns: tuple[Column, ...]
     num_params: int
     macs: int
-    predictor: Predictor | None = None
-    prediction_basis: str = ""
+    forecast: Forecast | None = None
+    final_forecast: Forecast | None = None
     hidden: Mapping[str, int] = field(default_factory=dict)
     granularity: str = "weight"
     channel_multiple: int = 1
@@ -169,6 +172,11 @@ class Board:
     def names(self) -> tuple[str, ...]:
         """Group names of the columns."""
         return tuple(column.name for column in self.columns)
+
+    @property
+    def predictor(self) -> Predictor | None:
+        """Predicts what measuring would give after the curves' repair; None without curves."""
+        return self.forecast.predictor if self.forecast else None
 
     @property
     def locked(self) -> frozenset[str]:
@@ -189,9 +197,7 @@ class Board:
         columns = [column.to_dict() for column in self.columns]
         return {
             "board": digest_of_json([self.granularity, *self.names]),
-            "digest": digest_of_json(
-                [columns, dict(self.hidden), self.prediction_basis, self.channel_multiple]
-            ),
+            "digest": digest_of_json([columns, dict(self.hidden), self.channel_multiple]),
             "columns": columns,
             "num_params": self.num_params,
             "macs": self.macs,
@@ -199,19 +205,17 @@ class Board:
             "multiple": self.channel_multiple,
             "terms": [[params, macs, list(places)] for params, macs, places in self.terms],
             "layers": [list(layer) for layer in self.layers],
-            "prediction": self._prediction(),
-            "prediction_basis": self.prediction_basis,
+            "prediction": self.forecast.to_dict(self.names) if self.forecast else None,
+            "final_prediction": self._final_prediction(),
             "hidden": [[reason, count] for reason, count in self.hidden.items()],
         }
 
-    def _prediction(self) -> dict[str, object] | None:
-        """The prediction's table with one curve, or None, per column."""
-        if self.predictor is None:
+    def _final_prediction(self) -> dict[str, object] | None:
+        """What the final prediction has of its own; the curves are the same."""
+        if self.final_forecast is None:
             return None
-        table = self.predictor.to_dict()
-        curves = table["curves"]
-        assert isinstance(curves, dict)
-        return table | {"curves": [curves.get(column.name) for column in self.columns]}
+        table = self.final_forecast.to_dict(())
+        return {name: value for name, value in table.items() if name not in ("curves", "worst")}
 
 
 def board_of(
@@ -221,6 +225,7 @@ def board_of(
     num_classes: int,
     locked: Mapping[str, str],
     channel_multiple: int = 1,
+    grounds: Grounds | None = None,
 ) -> Board:
     """Lay out what a plan of one granularity can move for the equaliser.
 
@@ -230,6 +235,7 @@ def board_of(
         num_classes: Classes the model tells apart: guessing is right once in so many.
         locked: Group name to the reason, one sentence, why its sparsity may not be changed now.
         channel_multiple: Kept channels are rounded to a multiple of this.
+        grounds: What the prediction takes into account beside the curves.
 
     Returns:
         A board with every prunable group, and the others where there is room for them.
@@ -249,14 +255,11 @@ def board_of(
             stage = ""
         reason = locked.get(group.name, "") if group.prunable else group.reason
         columns.append(_column(groups, group, stage, reason, channel_multiple, curves))
-    predictor = None
-    if curves is not None and curves.baseline is not None and curves.points:
-        predictor = fit_predictor(curves.baseline, curves.points, chance=1 / num_classes)
+    forecast, final = (grounds or Grounds()).forecasts(curves, num_classes)
     places = {column.name: place for place, column in enumerate(columns)}
     inspection = groups.inspection
     return Board(
-        tuple(columns), inspection.num_params, inspection.macs, predictor,
-        prediction_basis(curves.settings.repair) if curves is not None else "", dict(hidden),
+        tuple(columns), inspection.num_params, inspection.macs, forecast, final, dict(hidden),
         groups.granularity.name, channel_multiple,
         tuple((t.num_params, t.macs, tuple(places[g] for g in t.groups)) for t in groups.terms),
         _layers_in(groups),

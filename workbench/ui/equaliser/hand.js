@@ -121,7 +121,7 @@ function reset(state) {
 function announce(state) {
   const { text, size, prediction, data } = state;
   const accuracy = prediction
-    ? fill(text.announce_accuracy, { accuracy: percent(prediction.accuracy) })
+    ? fill(text.announce_accuracy, { accuracy: percent(prediction.accuracy), band: bandText(text, prediction) })
     : "";
   setText(state.status, fill(text.announce, {
     nonzero: compact(size.nonzero), share: percent(size.nonzero / data.num_params), accuracy,

@@ -259,3 +259,9 @@ function predict(data, values) {
   const [accuracyLow, accuracyHigh] = accuracyBand(prediction, accuracy, lossLow, lossHigh);
   return { loss, accuracy, lossLow, lossHigh, accuracyLow, accuracyHigh, unmeasured, extrapolated };
 }
+
+/** The same after the repair that the model will get in the end; null where that is no other. */
+function predictFinal(data, values) {
+  if (!data.final_prediction) return null;
+  return predict({ ...data, prediction: { ...data.prediction, ...data.final_prediction } }, values);
+}

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def prediction_basis(repair: str) -> str:
-    """What a prediction stands for, by the repair its curves were measured after."""
+    """What a prediction stands for, by the repair that comes before measuring."""
     if repair == "none":
         return _("without repair")
     if repair == "bn":
@@ -18,6 +18,30 @@ def prediction_basis(repair: str) -> str:
     if repair == "full":
         return _("after full repair")
     return _("after the curves' repair")
+
+
+def prediction_origin(num_plans: int, same_criterion: bool, same_repair: bool) -> str:
+    """What a prediction rests on beside the curves, in sentences.
+
+    Args:
+        num_plans: Plans measured in full that corrected it.
+        same_criterion: Whether the curves were measured with the plan's criterion.
+        same_repair: Whether they were measured after the repair that is predicted.
+    """
+    told = []
+    if not same_criterion:
+        told.append(_("The curves are of another criterion, so the band is wide."))
+    if not same_repair:
+        told.append(_("The curves were measured after another repair, so the band is wide."))
+    if num_plans:
+        told.append(
+            ngettext(
+                "Corrected by {count} plan that was measured here.",
+                "Corrected by {count} plans that were measured here.",
+                num_plans,
+            ).format(count=num_plans)
+        )
+    return " ".join(told)
 
 
 def unit_count(unit: str, count: int) -> str:
@@ -96,8 +120,11 @@ def _totals() -> dict[str, str]:
     return {
         "predicted": _("Predicted accuracy"),
         "predicted_help": _(
-            "An estimate, not a measurement: the measured damage of every layer, added up."
+            "An estimate, not a measurement: the measured damage of every layer, added up. Nine in "
+            "ten measurements should fall into the band."
         ),
+        "band": _("({low} to {high})"),
+        "finally": _("; {basis} ≈ {accuracy} {band}"),
         "no_prediction": _("Measure the sensitivity first"),
         "points_lost": _("{points} points, {basis}"),
         "best_case": _("at best: cut but not measured: {count}"),
@@ -148,7 +175,7 @@ def _hands() -> dict[str, str]:
         "value_locked": _("{percent} percent pruned{count}, locked: {reason}"),
         "value_fixed": _("Cannot be pruned: {reason}"),
         "announce": _("{nonzero} non-zero parameters, {share} kept. {accuracy}"),
-        "announce_accuracy": _("Predicted accuracy about {accuracy}."),
+        "announce_accuracy": _("Predicted accuracy about {accuracy} {band}."),
     }
 
 

@@ -10,9 +10,11 @@ function buildTotals(state) {
   const totals = element("div", "totals", { role: "group" });
   const addTile = (name, label, help) => {
     const value = element("b");
+    const band = element("span", "band");
     const note = element("span", "note");
-    const tile = element("div", `tile ${name}`, { title: help }, element("span", "label", {}, label), value, note);
-    state.tiles[name] = { tile, value, note };
+    const figure = element("span", "figure", {}, value, band);
+    const tile = element("div", `tile ${name}`, { title: help }, element("span", "label", {}, label), figure, note);
+    state.tiles[name] = { tile, value, band, note };
     totals.append(tile);
   };
   addTile("predicted", text.predicted, text.predicted_help);
@@ -48,25 +50,39 @@ function paintTotals(state) {
   state.size = size;
 }
 
-/** The predicted accuracy, and what is uncertain about it. */
+/** The predicted accuracy with its band, and what is uncertain about it. */
 function paintPrediction(state) {
   const { data, values, text } = state;
   const prediction = predict(data, values);
   state.prediction = prediction;
+  const { tile, band } = state.tiles.predicted;
   if (!prediction) {
     fillTile(state, "predicted", "\u2013", text.no_prediction);
+    setText(band, "");
     return;
   }
   const baseline = data.prediction.baseline_accuracy;
   let note = fill(text.points_lost, {
     points: signedPoints(prediction.accuracy - baseline),
-    basis: data.prediction_basis,
+    basis: data.prediction.basis,
   });
+  const final = predictFinal(data, values);
+  if (final) {
+    note += fill(text.finally, {
+      basis: data.final_prediction.basis, accuracy: percent(final.accuracy), band: bandText(text, final),
+    });
+  }
   if (prediction.extrapolated) note = fill(text.beyond, { count: prediction.extrapolated });
   if (prediction.unmeasured) note = fill(text.best_case, { count: prediction.unmeasured });
   fillTile(state, "predicted", `\u2248 ${percent(prediction.accuracy)}`, note);
-  const doubtful = prediction.unmeasured + prediction.extrapolated > 0;
-  state.tiles.predicted.tile.classList.toggle("doubtful", doubtful);
+  setText(band, bandText(text, prediction));
+  setAttribute(tile, "title", `${text.predicted_help} ${data.prediction.origin}`);
+  tile.classList.toggle("doubtful", prediction.unmeasured + prediction.extrapolated > 0);
+}
+
+/** Both ends of a prediction's band in words: (89.5 to 92.4). */
+function bandText(text, { accuracyLow, accuracyHigh }) {
+  return fill(text.band, { low: (100 * accuracyLow).toFixed(1), high: (100 * accuracyHigh).toFixed(1) });
 }
 
 /** The measured accuracy, dimmed as soon as the plan is another one. */
