@@ -38,7 +38,9 @@ def _edit() -> None:
     if not plan_choices.are_of(plan):
         st.rerun()  # undo led to a plan of another granularity
     curves = plan_state.fitting_curves(plan)
-    board = plan_state.board_for(plan.granularity, plan.channel_multiple, curves)
+    board = plan_state.board_for(
+        plan.granularity, plan.channel_multiple, curves, plan.criterion
+    )  # fmt: skip
     plan_state.note_shown(plan)
     equaliser(
         board,

@@ -12,16 +12,23 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from workbench.errors import WorkbenchError
+import streamlit as st
+
+from workbench.errors import PlanError, WorkbenchError
 from workbench.plan import PruningPlan
 from workbench.prediction import MeasuredPlan
-from workbench.ui import run_shelf, session
+from workbench.ui import bench, run_shelf, session
+from workbench.ui.equaliser import Grounds
 
 if TYPE_CHECKING:
+    from workbench.groups import Groups
+    from workbench.store import DataRef, ModelRef
     from workbench.ui.run_shelf import ShelvedRun
 
 SETTING = "measured_plans"
 MOST_KEPT = 200
+MOST_VALUES = 6_000
+"""Sparsities kept in all, so that the settings of a deep network stay quick to read."""
 ORIGINS = ("check", "run", "arena")
 _STAGES = {"pruned": "none", "repaired": ""}
 
@@ -57,12 +64,22 @@ class RecordedPlan:
     baseline: tuple[float, float] | None = None
     seconds: float = 0.0
 
-    @property
-    def measured(self) -> MeasuredPlan:
-        """What the prediction learns from."""
-        return MeasuredPlan(
-            self.plan.sparsities, self.loss, self.accuracy, self.samples, self.baseline
-        )
+    def measured_with(self, groups: Groups) -> MeasuredPlan | None:
+        """What the prediction learns from, the sparsities as they were cut; None if it is unfit.
+
+        Args:
+            groups: Of the model at the plan's granularity.
+        """
+        structured = groups.granularity.structured
+        cut = {}
+        try:
+            for name, value in self.plan.sparsities.items():
+                group = groups.group(name)
+                gone = groups.num_pruned(name, value, self.plan.channel_multiple)
+                cut[name] = gone / (group.num_units if structured else group.num_params)
+        except PlanError:
+            return None
+        return MeasuredPlan(cut, self.loss, self.accuracy, self.samples, self.baseline)
 
     @property
     def key(self) -> tuple[object, ...]:
@@ -125,8 +142,14 @@ def add(*recorded: RecordedPlan) -> None:
         if old is None or old.samples <= new.samples:
             kept.pop(new.key, None)
             kept[new.key] = new
-    newest = [one.to_dict() for one in kept.values()][-MOST_KEPT:]
-    session.remember(**{SETTING: newest})
+    newest: list[dict[str, Any]] = []
+    values = 0
+    for one in [*kept.values()][: -MOST_KEPT - 1 : -1]:
+        values += len(one.plan.sparsities)
+        if newest and values > MOST_VALUES:
+            break
+        newest.append(one.to_dict())
+    session.remember(**{SETTING: newest[::-1]})
 
 
 def now() -> float:
@@ -134,32 +157,75 @@ def now() -> float:
     return round(time.time(), 1)
 
 
-def recorded(plan: PruningPlan, repair: str) -> list[RecordedPlan]:
+def recorded(granularity: str, criterion: str, repair: str) -> list[RecordedPlan]:
     """What was measured with the model and data on the bench, oldest first.
 
-    Only plans of the same granularity, criterion and repair; their seed and rounding may differ.
     A plan that was measured twice counts once, with the larger number of images.
 
     Args:
-        plan: Gives granularity and criterion.
-        repair: A name in ``REPAIRS``.
+        granularity: Of the plans; their rounding and seed may differ.
+        criterion: Of the plans.
+        repair: After which they were measured; a name in ``REPAIRS``.
     """
+    wanted = (granularity, criterion, repair)
+    return [
+        one for one in _on_bench()
+        if (one.plan.granularity, one.plan.criterion, one.repair) == wanted
+    ]  # fmt: skip
+
+
+def grounds(granularity: str, criterion: str, repairs: Iterable[str]) -> Grounds:
+    """What the prediction of a plan takes into account.
+
+    Args:
+        granularity: Of the plan.
+        criterion: Of the plan.
+        repairs: After which it is predicted; the last is the one that the model will get.
+    """
+    groups, wanted = session.groups(granularity), list(repairs)
+    plans = {
+        repair: tuple(
+            measured
+            for one in recorded(granularity, criterion, repair)
+            if (measured := one.measured_with(groups)) is not None
+        )
+        for repair in wanted
+    }
+    return Grounds(criterion, wanted[-1], plans)
+
+
+def stamp() -> tuple[object, ...]:
+    """Changes with everything that was measured in the workspace."""
+    kept = tuple((one.get("seconds"), one.get("loss")) for one in session.setting(SETTING, []))
+    return kept, tuple(run.number for run in run_shelf.runs())
+
+
+def _on_bench() -> tuple[RecordedPlan, ...]:
     data = session.workspace().data_ref
     if data is None:
-        return []
-    model_digest, data_digest = session.require_model().digest, session.require_data().digest
-    wanted = (model_digest, data_digest, plan.granularity, plan.criterion, repair)
+        return ()
+    return _found(session.workspace_id(), session.model_ref(), data, repr(stamp()))
+
+
+@st.cache_resource(show_spinner=False, max_entries=64, hash_funcs=bench.BY_REFERENCE)
+def _found(
+    workspace_id: str,  # noqa: ARG001  part of the key
+    model: ModelRef,
+    data: DataRef,
+    stamp: str,  # noqa: ARG001  part of the key
+) -> tuple[RecordedPlan, ...]:
+    """The plans measured with a model and data, each once, oldest first."""
+    wanted = (bench.model(model).digest, bench.data(data).digest)
     found: dict[tuple[object, ...], RecordedPlan] = {}
     everything = [*_remembered(), *(one for run in run_shelf.runs() for one in _of_run(run))]
     for one in sorted(everything, key=lambda one: one.seconds):
-        own = one.plan
-        if (own.model, one.data, own.granularity, own.criterion, one.repair) != wanted:
+        if (one.plan.model, one.data) != wanted:
             continue
         other = found.get(one.key)
         if other is None or other.samples < one.samples:
             found.pop(one.key, None)
             found[one.key] = one
-    return list(found.values())
+    return tuple(found.values())
 
 
 def _remembered() -> Iterable[RecordedPlan]:

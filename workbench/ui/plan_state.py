@@ -8,7 +8,7 @@ import streamlit as st
 
 from workbench.errors import PlanError
 from workbench.plan import PruningPlan
-from workbench.ui import bench, curve_shelf, session
+from workbench.ui import bench, curve_shelf, plan_record, session
 from workbench.ui.equaliser import (
     Board,
     board_of,
@@ -20,6 +20,7 @@ from workbench.ui.equaliser import (
 )
 from workbench.ui.errors import callback
 from workbench.ui.i18n import _
+from workbench.ui.repair_choice import usual_repair
 
 if TYPE_CHECKING:
     from workbench.curves import SensitivityCurves
@@ -53,18 +54,30 @@ def fitting_curves(plan: PruningPlan) -> SensitivityCurves | None:
     return next(iter([*same, *own]), None)
 
 
-def board_for(granularity: str, multiple: int, curves: SensitivityCurves | None = None) -> Board:
+def board_for(
+    granularity: str,
+    multiple: int,
+    curves: SensitivityCurves | None = None,
+    criterion: str = "",
+) -> Board:
     """The board of a granularity and rounding for the model on the bench.
 
     Args:
         granularity: Of a plan.
         multiple: What kept channels are rounded to.
         curves: What is shown behind the columns; what the hand may do does not depend on them.
+        criterion: Of the plan, for what is predicted of it.
     """
-    stamp = (curves.settings, len(curves.points), curves.complete) if curves else ()
+    stamp: tuple[object, ...] = ()
+    if curves:
+        final = usual_repair(session.setting("repair"))
+        stamp = (
+            curves.settings, len(curves.points), curves.complete, criterion, final,
+            session.workspace_id(), plan_record.stamp(),
+        )  # fmt: skip
     unlocked = bool(session.setting(UNLOCKED, False))
     ref = session.model_ref()
-    return _cached_board(ref, granularity, multiple, unlocked, repr(stamp), curves)
+    return _cached_board(ref, granularity, multiple, unlocked, repr(stamp), curves, criterion)
 
 
 @st.cache_resource(show_spinner=False, max_entries=32, hash_funcs=bench.BY_REFERENCE)
@@ -75,21 +88,27 @@ def _cached_board(
     unlocked: bool,
     stamp: str,  # noqa: ARG001  part of the key
     _curves: SensitivityCurves | None,
+    _criterion: str,
 ) -> Board:
-    """The board changes with the model, the granularity, the lock and the curves alone.
+    """The board changes with the model, the granularity, the lock and what was measured alone.
 
     Args:
         ref: The model on the bench.
         granularity: Of the plan.
         multiple: What kept channels are rounded to.
         unlocked: Whether the classifier may be pruned.
-        stamp: Names the curves and tells how far they are.
+        stamp: Names the curves and what else was measured, and tells how far the curves are.
         _curves: The curves themselves.
+        _criterion: Of the plan.
     """
-    groups = bench.groups(ref, granularity)
+    groups, grounds = bench.groups(ref, granularity), None
+    if _curves:
+        repairs = (_curves.settings.repair, usual_repair(session.setting("repair")))
+        grounds = plan_record.grounds(granularity, _criterion, repairs)
     return board_of(
         groups, _curves, num_classes=bench.model(ref).num_classes,
         locked={} if unlocked else protected_locks(groups), channel_multiple=multiple,
+        grounds=grounds,
     )  # fmt: skip
 
 

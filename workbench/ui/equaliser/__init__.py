@@ -16,6 +16,7 @@ comes back, ``board.py`` says what is drawn, ``text.py`` holds the words.
 
 from workbench.ui.equaliser.board import Board, Column, Measured, board_of, protected_locks
 from workbench.ui.equaliser.component import equaliser, pending_board, pending_edit, sent
+from workbench.ui.equaliser.forecast import Forecast, Grounds
 from workbench.ui.equaliser.protocol import MAX_SPARSITY, Edit, parse_return
 
 __all__ = [
@@ -23,6 +24,8 @@ __all__ = [
     "Board",
     "Column",
     "Edit",
+    "Forecast",
+    "Grounds",
     "Measured",
     "board_of",
     "equaliser",
