@@ -109,9 +109,10 @@ class SensitivityPoint:
         level: Its sparsity, or channel pruning ratio; 0 for the baseline.
         accuracy: Fraction of validation images classified correctly.
         loss: Mean cross-entropy in nats; infinite where the network gives no finite number.
-        ci_low: Lower end of the 95 % interval of the accuracy (Wilson).
+        ci_low: Lower end of the 95 % interval of the accuracy: for ``exact`` what other images
+            would give (Wilson), for ``fast`` what all validation images asked for would give.
         ci_high: Upper end.
-        samples: Images behind it.
+        samples: Images behind it; 0 where it was interpolated.
     """
 
     group: str
@@ -145,7 +146,9 @@ class SensitivityCurves:
         points: Every measured point, groups in the order of the layers, levels rising.
         seconds: Time this took, without what came from the cache.
         evaluations: Points measured in that time, the baseline among them.
-        complete: Whether every group was measured at every level.
+        complete: Whether every group has every level, measured or interpolated.
+        interpolated: What ``fast`` gives at levels that it did not measure, in the same order;
+            their intervals hold as long as accuracy does not rise between measured levels.
     """
 
     settings: SensitivitySettings
@@ -156,6 +159,7 @@ class SensitivityCurves:
     seconds: float
     evaluations: int
     complete: bool
+    interpolated: tuple[SensitivityPoint, ...] = field(default=(), repr=False)
 
     @cached_property
     def _by_group(self) -> dict[str, tuple[SensitivityPoint, ...]]:
@@ -184,6 +188,7 @@ class SensitivityCurves:
             "seconds": self.seconds,
             "evaluations": self.evaluations,
             "complete": self.complete,
+            "interpolated": [point.to_dict() for point in self.interpolated],
         }
 
     @classmethod
@@ -194,6 +199,9 @@ class SensitivityCurves:
             "settings": SensitivitySettings.from_dict(values["settings"]),
             "baseline": baseline and SensitivityPoint.from_dict(baseline),
             "points": tuple(map(SensitivityPoint.from_dict, values["points"])),
+            "interpolated": tuple(
+                map(SensitivityPoint.from_dict, values.get("interpolated", ()))
+            ),
         })  # fmt: skip
 
 
