@@ -53,11 +53,7 @@ def methods_of(settings: ArenaSettings) -> tuple[str, ...]:
 
 def needs_curves(settings: ArenaSettings) -> bool:
     """Whether any of the allocations goes by sensitivity curves."""
-    return any(_goes_by_curves(method) for method in methods_of(settings))
-
-
-def _goes_by_curves(method: str) -> bool:
-    return bool(getattr(ALLOCATIONS[method], "needs_curves", False))
+    return any(ALLOCATIONS[method].needs_curves for method in methods_of(settings))
 
 
 def budgets_of(groups: Groups, settings: ArenaSettings) -> tuple[float, ...]:
@@ -106,7 +102,7 @@ def _allocated(
     model: Model, groups: Groups, settings: ArenaSettings, method: str, factor: float,
     curves: SensitivityCurves | None,
 ) -> Contender:  # fmt: skip
-    more: dict[str, Any] = {"curves": curves} if _goes_by_curves(method) else {}
+    more: dict[str, Any] = {"curves": curves} if ALLOCATIONS[method].needs_curves else {}
     try:
         plan = allocate(
             model, method, budget=Budget(settings.unit, 1 / factor),

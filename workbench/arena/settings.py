@@ -107,13 +107,18 @@ def _checked_factors(factors: tuple[float, ...]) -> tuple[float, ...]:
         number = isinstance(factor, int | float) and not isinstance(factor, bool)
         if not number or not math.isfinite(factor) or not 1 < factor <= MAX_FACTOR:
             raise SettingsError(
-                f"The budget {factor!r} is no factor above 1.",
+                f"The budget {_written(factor)} is no factor above 1.",
                 f"Give factors up to {MAX_FACTOR:,}, such as 4 for a quarter.",
             )
     found = tuple(sorted({float(factor) for factor in factors}))
     if len(found) > MAX_FACTORS:
         raise SettingsError(f"{len(found)} budgets were given.", f"Choose at most {MAX_FACTORS}.")
     return found
+
+
+def _written(factor: object) -> str:
+    number = isinstance(factor, int | float) and not isinstance(factor, bool)
+    return f"{factor:g}" if number else repr(factor)
 
 
 def _check_names(settings: ArenaSettings) -> None:

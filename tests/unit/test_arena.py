@@ -1,0 +1,320 @@
+"""The arena: everybody measured as by hand, once, at budgets that are met; stopped and resumed."""
+
+import json
+import math
+from dataclasses import replace
+
+import pytest
+
+from tests.unit.small import small_model, stripes_data
+from workbench.accounting import size_of_plan
+from workbench.allocation import ALLOCATIONS, Allocation, Budget, allocate
+from workbench.arena import (
+    OWN,
+    Arena,
+    ArenaEntry,
+    ArenaSettings,
+    curve_settings,
+    fitting_curves,
+    needs_curves,
+    run_arena,
+    scale_plan,
+)
+from workbench.curve_cache import JsonLinesCache
+from workbench.curves import SensitivityCurves, SensitivitySettings
+from workbench.errors import PlanError
+from workbench.finetune import FineTuneSettings, finetune
+from workbench.groups import find_groups
+from workbench.metrics import Score, score
+from workbench.plan import PruningPlan
+from workbench.prune import prune
+from workbench.repair import repair
+
+METHODS = ("uniform", "global")
+PLAN = PruningPlan({"conv1": 0.0, "conv2": 0.5, "fc": 0.8})
+SETTINGS = ArenaSettings(
+    factors=(2, 4), methods=METHODS, repair="bn", repair_samples=40, num_samples=20, own=PLAN
+)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return small_model()
+
+
+@pytest.fixture(scope="module")
+def data():
+    return stripes_data()
+
+
+@pytest.fixture(scope="module")
+def groups(model):
+    return find_groups(model, "weight")
+
+
+@pytest.fixture(scope="module")
+def arena(model, data):
+    return run_arena(model, data, SETTINGS)
+
+
+def kept(groups, plan: PruningPlan) -> float:
+    size = size_of_plan(groups, plan)
+    return size.num_nonzero / size.num_params
+
+
+# --- what is measured ---
+
+
+def test_everybody_is_there_at_every_budget(arena, groups):
+    own = 1 / kept(groups, PLAN)
+    assert arena.factors == tuple(sorted((2.0, 4.0, own)))
+    assert arena.methods == (OWN, *METHODS)
+    assert [(e.factor, e.method) for e in arena.entries] == [
+        (factor, method) for factor in arena.factors for method in arena.methods
+    ]
+    assert arena.own_factor == own
+    assert arena.entry(OWN, own).plan == PLAN
+    assert arena.complete
+
+
+def test_an_entry_is_what_one_gets_by_hand(arena, model, data):
+    images = data.split("validation", 20, 0)
+    for entry in arena.entries:
+        repaired = repair(prune(model, entry.plan), data, "bn", num_samples=40)
+        by_hand = score(repaired.pruned.model.module, images)
+        assert entry.score.correct == by_hand.correct
+        assert entry.score.loss == pytest.approx(by_hand.loss, rel=1e-5)
+    assert arena.dense.correct == score(model.module, images).correct
+
+
+def test_every_budget_is_met_and_no_more_than_that(arena, model):
+    for entry in arena.entries:
+        assert entry.kept("params") <= 1 / entry.factor + 1e-12
+        if entry.method in METHODS:
+            budget = Budget("params", 1 / entry.factor)
+            assert entry.plan == allocate(model, entry.method, budget=budget)
+
+
+def test_the_model_stays_as_it_is(model, data):
+    before = small_model().digest
+    run_arena(model, data, replace(SETTINGS, repair="full", factors=(3,), own=None))
+    assert model.digest == before
+
+
+def test_training_comes_after_the_repair(model, data):
+    brief = FineTuneSettings(epochs=1, batch_size=32)
+    asked = replace(SETTINGS, factors=(3,), methods=("uniform",), own=None, finetune=brief)
+    (entry,) = run_arena(model, data, asked).entries
+    repaired = repair(prune(model, entry.plan), data, "bn", num_samples=40).pruned
+    tuned = finetune(repaired, data, brief).pruned.model
+    by_hand = score(tuned.module, data.split("validation", 20, 0))
+    assert entry.score.loss == pytest.approx(by_hand.loss, rel=1e-4)
+
+
+def test_the_test_split_is_used_only_where_asked(model, data):
+    asked = replace(SETTINGS, factors=(3,), methods=("uniform",), own=None, repair="none")
+    (entry,) = run_arena(model, data, asked, split="test").entries
+    by_hand = score(prune(model, entry.plan).model.module, data.split("test", 20, 0))
+    assert entry.score.correct == by_hand.correct
+    assert entry.score.loss == pytest.approx(by_hand.loss, rel=1e-5)
+
+
+def test_models_are_timed_where_asked(model, data, arena):
+    asked = replace(SETTINGS, factors=(3,), methods=("uniform",), own=None, timed=True)
+    timed = run_arena(model, data, asked)
+    assert timed.entries[0].kept("latency") > 0
+    assert "latency" in timed.axes()
+    assert arena.axes() == ("params", "macs", "bytes")
+
+
+def test_a_budget_that_cannot_be_met_is_an_entry_with_its_reason(model, data):
+    asked = replace(SETTINGS, factors=(2, 900))
+    found = run_arena(model, data, asked)
+    assert found.complete
+    for method in (OWN, *METHODS):
+        entry = found.entry(method, 900)
+        assert entry.score is None
+        assert "cannot be" in entry.reason
+    assert found.best(900) is None
+
+
+# --- nothing is measured twice ---
+
+
+def test_what_is_cached_is_not_measured_again(model, data, tmp_path, arena):
+    cache = JsonLinesCache(tmp_path)
+    first = run_arena(model, data, SETTINGS, cache=cache)
+    assert [e.score for e in first.entries] == [e.score for e in arena.entries]
+    (file,) = tmp_path.iterdir()
+    lines = file.read_bytes()
+    steps = []
+    again = run_arena(model, data, replace(SETTINGS, factors=(4,)), cache=cache,
+                      report=steps.append)  # fmt: skip
+    assert file.read_bytes() == lines
+    assert not [step for step in steps if "Classifying" in step.message]
+    assert set(again.entries) <= set(first.entries)
+
+
+def test_plans_that_come_out_the_same_are_measured_once(model, data, tmp_path, groups):
+    same = allocate(model, "uniform", budget=Budget("params", 1 / 3), groups=groups)
+    asked = replace(SETTINGS, factors=(), methods=("uniform",), own=same)
+    found = run_arena(model, data, asked, cache=JsonLinesCache(tmp_path))
+    own, uniform = found.entries
+    assert own.score == uniform.score
+    (file,) = tmp_path.iterdir()
+    assert len(file.read_text().splitlines()) == 2, "the dense model and the plan"
+
+
+@pytest.mark.parametrize("after", [0, 1, 3])
+def test_stopped_and_resumed_it_ends_as_if_it_had_not_stopped(model, data, tmp_path, arena, after):
+    cache, found = JsonLinesCache(tmp_path), []
+
+    def report(progress):
+        if "entry" in progress.values:
+            found.append(ArenaEntry.from_dict(progress.values["entry"]))
+
+    part = run_arena(model, data, SETTINGS, cache=cache, report=report,
+                     should_stop=lambda: len(found) >= after)  # fmt: skip
+    assert not part.complete
+    assert list(part.entries) == found
+    assert len(found) == after
+    whole = run_arena(model, data, SETTINGS, cache=cache)
+    assert whole.complete
+    assert [e.score for e in whole.entries] == [e.score for e in arena.entries]
+    assert set(part.entries) <= set(whole.entries)
+
+
+def test_progress_never_falls_and_ends_at_its_total(model, data):
+    steps = []
+    run_arena(model, data, SETTINGS, report=steps.append)
+    totals = {step.total for step in steps if step.message != "Making the plans"}
+    done = [step.done for step in steps if step.message != "Making the plans"]
+    assert len(totals) == 1
+    assert done == sorted(done)
+    assert done[-1] == totals.pop()
+
+
+# --- a plan at another budget ---
+
+
+@pytest.mark.parametrize("factor", [1.2, 2, 3, 5])
+def test_a_scaled_plan_meets_the_budget_with_one_power_for_all(groups, factor):
+    plan = PruningPlan({"conv1": 0.0, "conv2": 0.4, "fc": 0.8})
+    scaled = scale_plan(groups, plan, Budget("params", 1 / factor))
+    assert kept(groups, scaled) <= 1 / factor
+    assert kept(groups, scaled) == pytest.approx(1 / factor, abs=0.01)
+    assert scaled.sparsities["conv1"] == 0
+    powers = [
+        math.log(1 - scaled.sparsities[name]) / math.log(1 - plan.sparsities[name])
+        for name in ("conv2", "fc")
+    ]
+    assert powers[0] == pytest.approx(powers[1])
+
+
+def test_scaled_to_its_own_size_a_plan_is_itself(groups):
+    own = Budget("params", kept(groups, PLAN))
+    scaled = scale_plan(groups, PLAN, own)
+    assert size_of_plan(groups, scaled) == size_of_plan(groups, PLAN)
+
+
+def test_what_a_plan_leaves_dense_limits_its_scaling(groups):
+    with pytest.raises(PlanError, match="cannot be scaled"):
+        scale_plan(groups, PruningPlan({"conv1": 0.5}), Budget("params", 0.5))
+
+
+# --- sensitivity curves ---
+
+
+@pytest.fixture
+def by_curves(monkeypatch):
+    """A method that needs curves and keeps those it got."""
+    got = []
+    uniform = ALLOCATIONS["uniform"]
+
+    def spread(pool, target):
+        got.append(pool)
+        return uniform.spread(pool, target)
+
+    made = Allocation("greedy", "By curves", "Needs curves.", "", spread, needs_curves=True)
+    monkeypatch.setitem(ALLOCATIONS, "greedy", made)
+    return got
+
+
+def test_curves_are_measured_first_where_a_method_needs_them(by_curves, model, data, tmp_path):
+    asked = replace(SETTINGS, factors=(2,), methods=("uniform", "greedy"), own=None)
+    assert needs_curves(asked)
+    assert not needs_curves(SETTINGS)
+    steps = []
+    found = run_arena(model, data, asked, curve_cache=JsonLinesCache(tmp_path),
+                      report=steps.append)  # fmt: skip
+    assert steps[0].message.startswith("Sensitivity first")
+    assert found.curves
+    assert found.entry("greedy", 2).score == found.entry("uniform", 2).score
+    (points,) = tmp_path.iterdir()
+    wanted = curve_settings(model, asked, find_groups(model, "weight"))
+    assert wanted.repair == "bn"
+    assert len(points.read_text().splitlines()) == 1 + 4 * len(wanted.levels)
+
+
+def curves(repair: str, **more) -> SensitivityCurves:
+    complete = more.pop("complete", True)
+    settings = SensitivitySettings(repair=repair, **more)
+    return SensitivityCurves(settings, "m", "d", None, (), 0.0, 0, complete)
+
+
+def test_curves_after_the_same_repair_are_taken_first():
+    none, bn, full = curves("none"), curves("bn"), curves("full")
+    asked = ArenaSettings(repair="full")
+    assert fitting_curves([none, bn, full], asked) is full
+    assert fitting_curves([none, bn], asked) is bn
+    assert fitting_curves([none], asked) is none
+    others = [curves("full", granularity="channel"), curves("full", criterion="random"),
+              curves("full", complete=False)]  # fmt: skip
+    assert fitting_curves(others, asked) is None
+
+
+# --- what follows ---
+
+
+def entry(method: str, accuracy: float, half: float, factor: float = 2.0) -> ArenaEntry:
+    found = Score(accuracy, 1.0, 0, 100, accuracy - half, accuracy + half, ())
+    return ArenaEntry(method, factor, PLAN, None, found)
+
+
+def made(*entries: ArenaEntry) -> Arena:
+    return Arena(SETTINGS, "m", "d", "validation", None, entries)
+
+
+def test_the_best_is_the_most_accurate_and_ties_overlap_with_it():
+    found = made(entry("a", 0.8, 0.02), entry("b", 0.9, 0.04), entry("c", 0.84, 0.03),
+                 entry("d", 0.99, 0.001, factor=4.0))  # fmt: skip
+    assert found.best(2.0).method == "b"
+    assert found.ties(2.0) == ("c",)
+    assert found.best(4.0).method == "d"
+    assert found.ties(4.0) == ()
+    assert found.best(8.0) is None
+
+
+def test_of_equals_the_smaller_loss_is_best():
+    low, high = entry("a", 0.9, 0.01), entry("b", 0.9, 0.01)
+    low = replace(low, score=replace(low.score, loss=0.5))
+    assert made(high, low).best(2.0) is low
+
+
+def test_who_holds_the_front_depends_on_the_axis(arena, groups):
+    def size(params: int, macs: int):
+        dense = size_of_plan(groups, PruningPlan())
+        return replace(dense, num_nonzero=params, macs=macs)
+
+    few_params = replace(entry("a", 0.9, 0.01), size=size(10, 900))
+    few_macs = replace(entry("b", 0.9, 0.01), size=size(90, 100))
+    found = made(few_params, few_macs)
+    assert found.on_front("params") == {"a": 1}
+    assert found.on_front("macs") == {"b": 1}
+    assert sum(arena.on_front("params").values()) <= len(arena.measured)
+
+
+def test_it_survives_json(arena):
+    assert Arena.from_dict(json.loads(json.dumps(arena.to_dict()))) == arena
+    tuned = replace(SETTINGS, finetune=FineTuneSettings(epochs=2))
+    assert ArenaSettings.from_dict(json.loads(json.dumps(tuned.to_dict()))) == tuned
