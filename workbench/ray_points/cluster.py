@@ -63,7 +63,7 @@ def connected(address: str, size: int) -> Iterator[Any]:
     Raises:
         JobError: If it cannot be reached or started.
     """
-    with _environment(_QUIET | (_own_token() if address == LOCAL else {})):
+    with _environment(_QUIET | (_closed_to_others() if address == LOCAL else {})):
         import ray
         import ray.exceptions
 
@@ -89,15 +89,19 @@ def connected(address: str, size: int) -> Iterator[Any]:
 
 
 @lru_cache(maxsize=1)
-def _own_token() -> dict[str, str]:
-    """A secret that keeps others away from a cluster started here, and is written nowhere.
+def _closed_to_others() -> dict[str, str]:
+    """What keeps others away from a cluster started here: only this machine, only with a secret.
 
-    Ray reads such variables once, when it is imported: where it was already, it looks after this
-    itself.
+    Whoever reaches a cluster can run code on it. Ray reads these variables once, when it is
+    imported: where it was already, it looks after this itself.
     """
     if "ray" in sys.modules:
         return {}
-    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    return {
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # listen on the loopback interface alone
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),  # in no file
+    }
 
 
 def check_reachable(address: str) -> None:
