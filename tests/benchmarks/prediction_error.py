@@ -25,10 +25,11 @@ from tests.benchmarks.prediction_cases import FOLDER, Case, random_sparsities, r
 from workbench.curves import SensitivityPoint
 from workbench.groups import Groups, find_groups
 from workbench.loading import load_model
-from workbench.prediction import PRIOR, MeasuredPlan, Predictor, Prior, Shift, fit_predictor
+from workbench.prediction import PRIOR, CurvesRepair, MeasuredPlan, Predictor, Prior, Shift, fit_predictor
 from workbench.prediction.predictor import LEAST, features
 
 CHANCE = 0.1
+REPAIRS = ("none", "bn", "full")
 MILD = 0.1
 """Measured drops of accuracy below this are those that a person would still consider."""
 
@@ -47,11 +48,26 @@ class Trial:
     def same(self) -> bool:
         return self.plans_of == self.curves_of
 
+    @property
+    def curves_repair(self) -> CurvesRepair:
+        """The curves' repair, compared with that of the plans."""
+        step = REPAIRS.index(self.curves_of.repair) - REPAIRS.index(self.plans_of.repair)
+        return "same" if not step else "milder" if step < 0 else "stronger"
+
+    @property
+    def relation(self) -> str:
+        """What differs between curves and plans; empty where nothing does, or too much."""
+        criterion = self.plans_of.criterion != self.curves_of.criterion
+        repair = self.curves_repair
+        if criterion:
+            return "other_criterion" if repair == "same" else ""
+        return "same" if repair == "same" else f"{repair}_repair"
+
     def predictor(self, prior: Prior, plans: Iterable[MeasuredPlan] = ()) -> Predictor:
         return fit_predictor(
             self.baseline, self.points, chance=CHANCE, plans=plans, prior=prior,
             same_criterion=self.plans_of.criterion == self.curves_of.criterion,
-            same_repair=self.plans_of.repair == self.curves_of.repair,
+            curves_repair=self.curves_repair,
         )  # fmt: skip
 
 
@@ -148,7 +164,7 @@ def surprise(found: Sums, prior: Prior, shift: Shift) -> float:
     x = np.array([features(a, b) for a, b in zip(formula, jointness, strict=True)])
     y = np.log(np.maximum(found.increases, formula * math.exp(-3)) / formula).clip(-3, 3)
     noise = prior.loss_noise * (formula + LEAST) / found.samples / formula**2
-    variances = prior.spread[0] + prior.spread[1] * jointness + noise
+    variances = prior.spread[0] + shift.spread + prior.spread[1] * jointness + noise
     covariance = x @ np.diag(np.square(shift.deviations)) @ x.T + np.diag(variances)
     off = y - x @ np.array(shift.weights)
     _sign, volume = np.linalg.slogdet(covariance)
@@ -183,6 +199,39 @@ def fit_prior(everything: Sequence[Trial]) -> Prior:
     best = minimize(cost, start, method="L-BFGS-B", bounds=[(0.0, 1.5), (0.02, 2.0), (-2, 2), (-2, 2)] + [(-6.0, 2.0)] * 4 + [(-3, 3)])
     prior = unpack(best.x)
     return prior
+
+
+def fit_shift(everything: Sequence[Trial], relation: str, prior: Prior) -> Shift:
+    """What changes where the curves are of another criterion or repair than the plans."""
+    own = [sums(trial) for trial in everything if trial.relation == relation]
+    if not own:
+        return Shift(getattr(PRIOR, relation).weights, getattr(PRIOR, relation).deviations, 0.1)
+    signed = relation != "other_criterion"  # there either may be the worse one
+
+    def unpack(v: np.ndarray) -> Shift:
+        v = [float(x) for x in v]
+        shift = (v[0], v[1]) if signed else (0.0, 0.0)
+        return Shift((*shift, 0.0, 0.0), (math.exp(v[2]), math.exp(v[3]), 0.0, 0.0), math.exp(v[4]))
+
+    def cost(v: np.ndarray) -> float:
+        shift = unpack(v)
+        total = Shift(
+            tuple(a + b for a, b in zip(shift.weights, prior.same.weights, strict=True)),
+            tuple(math.hypot(a, b) for a, b in zip(shift.deviations, prior.same.deviations, strict=True)),
+            shift.spread,
+        )  # fmt: skip
+        return per_model(own, lambda one: surprise(one, prior, total))
+
+    start = np.array([0.0, 0.0, -0.5, -1.0, -3.0])
+    bounds = [(-5, 5), (-1, 1)] + [(-6.0, 2.0)] * 3
+    return unpack(minimize(cost, start, method="L-BFGS-B", bounds=bounds).x)
+
+
+def fit_everything(everything: Sequence[Trial]) -> Prior:
+    """All constants."""
+    prior = fit_prior(everything)
+    shifts = {name: fit_shift(everything, name, prior) for name in ("other_criterion", "milder_repair", "stronger_repair")}
+    return fit_map(everything, replace(prior, **shifts))
 
 
 def fit_map(everything: Sequence[Trial], prior: Prior) -> Prior:
@@ -255,18 +304,22 @@ def main() -> None:
     arguments = parser.parse_args()
     everything = trials(arguments.folder)
     models = sorted({t.plans_of.model for t in everything if t.same})
-    pooled = {False: [], True: []}
+    pooled = {}
     for model in models:
-        prior = fit_map(everything, fit_prior([t for t in everything if t.plans_of.model != model]))
-        print(model, prior)
+        prior = fit_everything([t for t in everything if t.plans_of.model != model])
         for t in everything:
-            if t.same and t.plans_of.model == model:
+            if t.relation and t.plans_of.model == model:
                 for sequential in (False, True):
                     rows = score(t, prior, sequential)
-                    pooled[sequential].append(rows)
-                    print(line(t.plans_of.name + (" seq" if sequential else ""), summary(rows)))
-    for sequential in (False, True):
-        print(line(f"all {sequential}", summary([r for rows in pooled[sequential] for r in rows])))
+                    pooled.setdefault((t.relation, sequential), []).append((t.plans_of.model,t.plans_of.repair,rows))
+                    if t.same or "verbose" in arguments: print(line(t.plans_of.name+(" seq" if sequential else ""), summary(rows)))
+    print(fit_everything(everything))
+    for k,v in pooled.items():
+        print(line(f"{k}", summary([r for m,rep,rows in v for r in rows])))
+        if k[1]: print(line(f"   after 5", summary([r for m,rep,rows in v for r in rows if r['number']>=5])))
+        for m in models: 
+            u=[r for mm,rep,rows in v for r in rows if mm==m]
+            if u: print(line(f"   {m}", summary(u)))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ from workbench.groups import find_groups
 from workbench.layers import Inspection
 from workbench.loading import load_model
 from workbench.plan import PruningPlan
-from workbench.ui.equaliser import board_of
+from workbench.prediction import MeasuredPlan
+from workbench.ui.equaliser import Grounds, board_of
 from workbench.ui.equaliser.static import FOLDER
 
 ODD = (0.0, 1e-9, 0.25, 1 / 3, 0.5, 0.99)
@@ -25,7 +26,8 @@ def formulas(page):
     def compute(board, plans):
         rows = [[plan.get(name, 0.0) for name in board.names] for plan in plans]
         return page.evaluate(
-            "([d, rows]) => rows.map(v => [sizeOf(d, v), predict(d, v)])", [board.data, rows]
+            "([d, rows]) => rows.map(v => [sizeOf(d, v), predict(d, v), predictFinal(d, v)])",
+            [board.data, rows],
         )
 
     return compute
@@ -45,11 +47,41 @@ def check_size(size, found, board, plan):
     assert size["speedup"] == pytest.approx(expected.theoretical_speedup, rel=1e-12)
 
 
+def check_prediction(guess, predictor, board, plan):
+    """The same estimate and the same band as Python's."""
+    expected = predictor.predict(board.settled(plan))
+    for name, own in (
+        ("loss", "loss"), ("lossLow", "loss_low"), ("lossHigh", "loss_high"),
+        ("accuracy", "accuracy"), ("accuracyLow", "accuracy_low"),
+        ("accuracyHigh", "accuracy_high"),
+    ):  # fmt: skip
+        assert guess[name] == pytest.approx(getattr(expected, own), rel=1e-11, abs=1e-13), name
+    assert guess["unmeasured"] == len(expected.unmeasured)
+    assert guess["extrapolated"] == len(expected.extrapolated)
+
+
+def learnt(found, seed):
+    """Made-up plans that were measured after two repairs."""
+    choose = random.Random(seed)
+    names = [group.name for group in found.prunable]
+    plans = {
+        repair: [
+            MeasuredPlan(
+                {name: 0.6 * choose.random() for name in names}, 0.4 + level, 0.88 - 0.3 * level,
+                1_000, (0.3, 0.9),
+            )
+            for level in levels
+        ]
+        for repair, levels in (("bn", (0.1, 0.3, 0.9)), ("full", (0.05,)))
+    }  # fmt: skip
+    return Grounds("l2", "full", plans)
+
+
 def random_plans(found, choose, count):
     return [
         {g.name: choose.choice((*ODD, choose.random() * 0.99)) for g in found.prunable}
         for _ in range(count)
-    ]
+    ] + [{}]
 
 
 @pytest.mark.parametrize(
@@ -63,15 +95,15 @@ def test_sums_and_predictions_equal_pythons(formulas, granularity, count, every,
     board = board_of(
         found, curves(inspection, every, granularity), num_classes=10, locked={},
         channel_multiple=multiple if granularity == "channel" else 1,
+        grounds=learnt(found, count) if count < 100 else None,
     )  # fmt: skip
+    assert (board.final_forecast is None) == (count >= 100)
     plans = random_plans(found, random.Random(count), 20)
-    for plan, (size, guess) in zip(plans, formulas(board, plans), strict=True):
+    for plan, (size, guess, final) in zip(plans, formulas(board, plans), strict=True):
         check_size(size, found, board, plan)
-        prediction = board.predictor.predict(board.settled(plan))
-        assert guess["loss"] == pytest.approx(prediction.loss, rel=1e-12)
-        assert guess["accuracy"] == pytest.approx(prediction.accuracy, rel=1e-12)
-        assert guess["unmeasured"] == len(prediction.unmeasured)
-        assert guess["extrapolated"] == len(prediction.extrapolated)
+        check_prediction(guess, board.predictor, board, plan)
+        if board.final_forecast:
+            check_prediction(final, board.final_forecast.predictor, board, plan)
 
 
 @pytest.mark.parametrize(
@@ -82,5 +114,5 @@ def test_channel_sums_are_exact_on_the_samples(formulas, name):
     for multiple in (1, 4, 8, 16):
         board = board_of(found, None, num_classes=10, locked={}, channel_multiple=multiple)
         plans = random_plans(found, random.Random(multiple), 20)
-        for plan, (size, _guess) in zip(plans, formulas(board, plans), strict=True):
+        for plan, (size, _guess, _final) in zip(plans, formulas(board, plans), strict=True):
             check_size(size, found, board, plan)

@@ -61,7 +61,7 @@ def test_a_single_measured_cut_predicts_its_own_measurement(point):
 def certain(**changes):
     """A prior that leaves no room for corrections."""
     still = Shift()
-    values = {"same": still, "other_criterion": still, "other_repair": still}
+    values = {"same": still, "other_criterion": still}
     return replace(PRIOR, **(values | changes))
 
 

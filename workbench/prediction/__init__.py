@@ -8,14 +8,20 @@ page's scripts mirror, ``fitting`` learns from plans that were measured, ``prior
 learnt beforehand from plans of the sample models.
 """
 
-from workbench.prediction.fitting import MeasuredPlan, MeasuredPoint, fit_predictor
+from workbench.prediction.fitting import (
+    MeasuredPlan,
+    MeasuredPoint,
+    fit_predictor,
+    predict_in_turn,
+)
 from workbench.prediction.loss_curve import LossCurve, fit_loss_curve
 from workbench.prediction.predictor import Correction, Prediction, Predictor, Scored
-from workbench.prediction.prior import PRIOR, Prior, Shift
+from workbench.prediction.prior import PRIOR, CurvesRepair, Prior, Shift
 
 __all__ = [
     "PRIOR",
     "Correction",
+    "CurvesRepair",
     "LossCurve",
     "MeasuredPlan",
     "MeasuredPoint",
@@ -26,4 +32,5 @@ __all__ = [
     "Shift",
     "fit_loss_curve",
     "fit_predictor",
+    "predict_in_turn",
 ]

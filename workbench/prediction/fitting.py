@@ -10,8 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workbench.prediction.loss_curve import LossCurve, fit_loss_curve, isotonic
-from workbench.prediction.predictor import LEAST, Correction, Predictor, Scored, features
-from workbench.prediction.prior import PRIOR, Prior
+from workbench.prediction.predictor import (
+    LEAST,
+    Correction,
+    Prediction,
+    Predictor,
+    Scored,
+    features,
+)
+from workbench.prediction.prior import PRIOR, CurvesRepair, Prior
 
 Array = NDArray[np.float64]
 FURTHEST = 3.0
@@ -63,8 +70,8 @@ class MeasuredPlan:
 
 def fit_predictor(
     baseline: Scored, points: Iterable[MeasuredPoint], *, chance: float,
-    plans: Iterable[MeasuredPlan] = (), same_criterion: bool = True, same_repair: bool = True,
-    prior: Prior = PRIOR,
+    plans: Iterable[MeasuredPlan] = (), same_criterion: bool = True,
+    curves_repair: CurvesRepair = "same", prior: Prior = PRIOR,
 ) -> Predictor:  # fmt: skip
     """Fit the prediction to measured sensitivity curves, whole or partial, and to plans.
 
@@ -75,7 +82,8 @@ def fit_predictor(
         plans: Plans that were measured in full, of the criterion and after the repair that is to
             be predicted.
         same_criterion: Whether the curves are of the criterion that is to be predicted.
-        same_repair: Whether they were measured after the repair that is to be predicted.
+        curves_repair: Whether they were measured after the repair that is to be predicted, after a
+            milder one, or after a stronger one.
         prior: What is known beforehand.
 
     Returns:
@@ -85,30 +93,72 @@ def fit_predictor(
         Bishop 2006, "Pattern Recognition and Machine Learning", section 3.3 (Bayesian linear
         regression).
     """
-    measured = sorted(
-        (p for p in points if 0 < p.level < 1 and math.isfinite(p.loss)),
-        key=lambda p: (p.group, p.level),
-    )
-    curves = {
-        group: fit_loss_curve([(p.level, p.loss - baseline.loss) for p in own])
-        for group, own in groupby(measured, key=lambda p: p.group)
-    }
-    known = [plan for plan in map(_Increase.of, plans, repeat(baseline)) if plan is not None]
-    scored = [(p.loss, p.accuracy, 1.0) for p in measured]
-    scored += [(baseline.loss + k.loss, baseline.accuracy - k.lost, k.trust) for k in known]
-    losses, accuracies = _fit_accuracy(baseline, scored, chance)
-    guessing = max(-math.log(chance) - baseline.loss, LEAST)
-    expected, covariance = _expected(prior, same_criterion, same_repair)
-    images = max(1, baseline.samples)
-    before = Predictor(
-        baseline.accuracy, baseline.loss, chance, curves, _worst(curves), losses, accuracies,
-        prior.exponent, guessing, prior.ceiling * guessing,
-        Correction(
-            tuple(expected), tuple(map(tuple, covariance.tolist())), prior.spread,
-            prior.loss_noise / images, prior.accuracy_noise / images, prior.map_spread,
-        ),
-    )  # fmt: skip
-    return replace(before, correction=_learn(before, known, prior))
+    fit = _Fit(baseline, points, chance, same_criterion, curves_repair, prior)
+    return fit.predictor(list(plans))
+
+
+def predict_in_turn(
+    baseline: Scored, points: Iterable[MeasuredPoint], *, chance: float,
+    plans: Sequence[MeasuredPlan], same_criterion: bool = True,
+    curves_repair: CurvesRepair = "same", prior: Prior = PRIOR,
+) -> list[Prediction]:  # fmt: skip
+    """What would have been predicted of each plan, knowing only the curves and the plans before it.
+
+    The arguments are those of ``fit_predictor``.
+
+    Args:
+        baseline: The dense model.
+        points: Points of all curves.
+        chance: Accuracy of guessing.
+        plans: In the order in which they were measured.
+        same_criterion: Whether the curves are of the plans' criterion.
+        curves_repair: The repair behind the curves, compared with that of the plans.
+        prior: What is known beforehand.
+    """
+    fit = _Fit(baseline, points, chance, same_criterion, curves_repair, prior)
+    return [
+        fit.predictor(plans[:number]).predict(plan.sparsities, plan.samples)
+        for number, plan in enumerate(plans)
+    ]
+
+
+class _Fit:
+    """The curves, drawn once; plans can then be added quickly."""
+
+    def __init__(
+        self, baseline: Scored, points: Iterable[MeasuredPoint], chance: float,
+        same_criterion: bool, curves_repair: CurvesRepair, prior: Prior,
+    ) -> None:  # fmt: skip
+        measured = sorted(
+            (p for p in points if 0 < p.level < 1 and math.isfinite(p.loss)),
+            key=lambda p: (p.group, p.level),
+        )
+        curves = {
+            group: fit_loss_curve([(p.level, p.loss - baseline.loss) for p in own])
+            for group, own in groupby(measured, key=lambda p: p.group)
+        }
+        guessing = max(-math.log(chance) - baseline.loss, LEAST)
+        expected, covariance, spread = _expected(prior, same_criterion, curves_repair)
+        images = max(1, baseline.samples)
+        self._baseline, self._prior = baseline, prior
+        self._scored = [(p.loss, p.accuracy, 1.0) for p in measured]
+        self._before = Predictor(
+            baseline.accuracy, baseline.loss, chance, curves, _worst(curves), (), (),
+            prior.exponent, guessing, prior.ceiling * guessing, images,
+            Correction(
+                tuple(expected), tuple(map(tuple, covariance.tolist())), spread,
+                prior.loss_noise / images, prior.accuracy_noise / images, prior.map_spread,
+            ),
+        )  # fmt: skip
+
+    def predictor(self, plans: Sequence[MeasuredPlan]) -> Predictor:
+        """The prediction, corrected by some plans."""
+        baseline, before = self._baseline, self._before
+        known = [plan for plan in map(_Increase.of, plans, repeat(baseline)) if plan is not None]
+        scored = [(baseline.loss + k.loss, baseline.accuracy - k.lost, k.trust) for k in known]
+        losses, accuracies = _fit_accuracy(baseline, [*self._scored, *scored], before.chance)
+        correction = _learn(before, known, self._prior)
+        return replace(before, losses=losses, accuracies=accuracies, correction=correction)
 
 
 @dataclass(frozen=True)
@@ -132,17 +182,24 @@ class _Increase:
         )  # fmt: skip
 
 
-def _expected(prior: Prior, same_criterion: bool, same_repair: bool) -> tuple[Array, Array]:
-    """Mean and covariance of the correction's weights before any plan was measured."""
+def _expected(
+    prior: Prior, same_criterion: bool, curves_repair: CurvesRepair
+) -> tuple[Array, Array, tuple[float, float]]:  # fmt: skip
+    """The correction's weights before any plan was measured: mean, covariance, unexplained rest."""
     parts = [prior.same]
     parts += [] if same_criterion else [prior.other_criterion]
-    parts += [] if same_repair else [prior.other_repair]
+    if curves_repair != "same":
+        milder = curves_repair == "milder"
+        parts.append(prior.milder_repair if milder else prior.stronger_repair)
     mean = np.sum([part.weights for part in parts], axis=0)
-    return mean, np.diag(np.sum(np.square([part.deviations for part in parts]), axis=0))
+    covariance = np.diag(np.sum(np.square([part.deviations for part in parts]), axis=0))
+    single, joint = prior.spread
+    return mean, covariance, (single + sum(part.spread for part in parts), joint)
 
 
 def _learn(predictor: Predictor, plans: Sequence[_Increase], prior: Prior) -> Correction:
     """The correction after seeing what plans really cost: Bayesian linear regression."""
+    correction = predictor.correction
     rows, ratios, variances = [], [], []
     for plan in plans:
         damages = _damages(predictor, plan.sparsities)
@@ -155,8 +212,8 @@ def _learn(predictor: Predictor, plans: Sequence[_Increase], prior: Prior) -> Co
         rows.append(features(increase, jointness))
         least = increase * math.exp(-FURTHEST)
         ratios.append(min(FURTHEST, math.log(max(plan.loss, least) / increase)))
-        variances.append(prior.spread[0] + prior.spread[1] * jointness + noise / increase**2)
-    correction = predictor.correction
+        single, joint = correction.spread
+        variances.append(single + joint * jointness + noise / increase**2)
     if not rows:
         return correction
     mean, covariance = np.array(correction.weights), np.array(correction.covariance)

@@ -121,6 +121,7 @@ class Predictor:
         exponent: How damages add up: 1 is their plain sum, more where they reinforce each other.
         guessing: Loss increase of a model that only guesses.
         ceiling: Loss increase at which damage saturates.
+        samples: Images behind the curves.
         correction: What was learnt from plans.
     """
 
@@ -134,14 +135,18 @@ class Predictor:
     exponent: float
     guessing: float
     ceiling: float
+    samples: int
     correction: Correction
 
-    def predict(self, sparsities: Mapping[str, float]) -> Prediction:
+    def predict(self, sparsities: Mapping[str, float], samples: int | None = None) -> Prediction:
         """Estimate the joint loss and accuracy of cutting several groups at once.
 
         Args:
             sparsities: Fraction to prune by group; groups that are not named stay dense.
+            samples: Images of the measurement that the bands are for, where they are fewer than
+                the curves'.
         """
+        images = max(1.0, self.samples / samples) if samples else 1.0
         likely, feared = [], []
         unmeasured, extrapolated = [], []
         for group, sparsity in sparsities.items():
@@ -156,13 +161,16 @@ class Predictor:
             feared.append(self._feared(curve, sparsity))
             if sparsity > curve.levels[-1]:
                 extrapolated.append(group)
-        increase, low, high = self._increases(likely)
+        if not feared:  # nothing is cut
+            whole, loss = self.accuracies[0], self.baseline_loss
+            return Prediction(whole, loss, whole, whole, loss, loss)
+        increase, low, high = self._increases(likely, images)
         if unmeasured or extrapolated:
-            high = self._increases(feared)[2]
+            high = self._increases(feared, images)[2]
         loss = self.baseline_loss + increase
         ends = (self.baseline_loss + low, self.baseline_loss + high)
         accuracy = self.accuracy_at(loss)
-        below, above = self._accuracy_band(accuracy, ends)
+        below, above = self._accuracy_band(accuracy, ends, images)
         return Prediction(
             accuracy, loss, below, above, *ends, tuple(unmeasured), tuple(extrapolated)
         )
@@ -186,8 +194,13 @@ class Predictor:
         total = sum(found)
         return ceiling * z / (1 + z), 1 - sum(d * d for d in found) / (total * total)
 
-    def _increases(self, damages: Iterable[float]) -> tuple[float, float, float]:
-        """Corrected joint loss increase, and both ends of its band."""
+    def _increases(self, damages: Iterable[float], images: float) -> tuple[float, float, float]:
+        """Corrected joint loss increase, and both ends of its band.
+
+        Args:
+            damages: Loss increase of each group that is cut.
+            images: How many times fewer images are measured than behind the curves.
+        """
         increase, jointness = self.formula(damages)
         correction = self.correction
         own = features(increase, jointness)
@@ -197,7 +210,7 @@ class Predictor:
             variance += f * sum(v * g for v, g in zip(row, own, strict=True))
         increase *= math.exp(shift)
         ratio = math.exp(Z_90 * math.sqrt(variance))
-        noise = Z_90 * math.sqrt(correction.loss_noise * (increase + LEAST))
+        noise = Z_90 * math.sqrt(images * correction.loss_noise * (increase + LEAST))
         return (
             increase,
             increase - math.hypot(increase - increase / ratio, noise),
@@ -215,14 +228,14 @@ class Predictor:
         share = (sparsity - last) / (1 - last)
         return max(curve.at(sparsity), known + (self.guessing - known) * share)
 
-    def _accuracy_band(self, accuracy: float, losses: tuple[float, float]) -> tuple[float, float]:
+    def _accuracy_band(
+        self, accuracy: float, losses: tuple[float, float], images: float
+    ) -> tuple[float, float]:  # fmt: skip
         """Both ends of the accuracy's band, from those of the loss and the map's own error."""
         lost = self.baseline_accuracy - accuracy
         correction = self.correction
-        own = Z_90 * math.sqrt(
-            correction.accuracy_noise * (max(0.0, lost) + LEAST)
-            + (correction.map_spread * lost) ** 2
-        )
+        noise = images * correction.accuracy_noise * (max(0.0, lost) + LEAST)
+        own = Z_90 * math.sqrt(noise + (correction.map_spread * lost) ** 2)
         worse = accuracy - self.accuracy_at(losses[1])
         better = self.accuracy_at(losses[0]) - accuracy
         low = accuracy - math.hypot(worse, own)

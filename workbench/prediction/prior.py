@@ -1,11 +1,14 @@
 """What is known about joint cuts before any plan was measured: constants fitted to the samples.
 
-``python -m tests.benchmarks.prediction_error --fit`` measures nothing; it fits these numbers to the
-random plans that ``tests.benchmarks.prediction_cases`` measured and prints them as they stand here.
+``python -m tests.benchmarks.prediction_error`` fits these numbers to the random plans that
+``tests.benchmarks.prediction_cases`` measured, and prints them as they stand here.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
+CurvesRepair = Literal["same", "milder", "stronger"]
+"""The repair behind the curves, compared with the one that is predicted."""
 Four = tuple[float, float, float, float]
 
 
@@ -16,10 +19,12 @@ class Shift:
     Attributes:
         weights: Mean of each weight over models.
         deviations: Standard deviation of each weight between models.
+        spread: Variance of the logarithm of the loss increase that comes on top.
     """
 
     weights: Four = (0.0, 0.0, 0.0, 0.0)
     deviations: Four = (0.0, 0.0, 0.0, 0.0)
+    spread: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -31,9 +36,10 @@ class Prior:
         ceiling: Loss increase at which damage saturates, in units of that of guessing.
         same: The correction where the curves are of the plan's own criterion and repair.
         other_criterion: What is added to it where they are of another criterion.
-        other_repair: What is added where they were measured after another repair.
-        spread: Standard deviation of the logarithm of the loss increase that no correction
-            explains: of a single cut, and what joint cuts add to its square.
+        milder_repair: What is added where they were measured after a milder repair.
+        stronger_repair: What is added where they were measured after a stronger one.
+        spread: Variance of the logarithm of the loss increase that no correction explains: of a
+            single cut, and what joint cuts add.
         loss_noise: Variance of a measured loss increase, of one image, in units of the increase.
         accuracy_noise: Variance of a measured accuracy at a known loss, of one image, in units of
             the accuracy that was lost.
@@ -45,7 +51,8 @@ class Prior:
     ceiling: float
     same: Shift
     other_criterion: Shift
-    other_repair: Shift
+    milder_repair: Shift
+    stronger_repair: Shift
     spread: tuple[float, float]
     loss_noise: float
     accuracy_noise: float
@@ -57,7 +64,8 @@ PRIOR = Prior(
     ceiling=1.3,
     same=Shift((0.0, 0.0, 0.0, 0.0), (0.02, 0.02, 0.3, 0.2)),
     other_criterion=Shift((0.0, 0.0, 0.0, 0.0), (0.7, 0.2, 0.3, 0.1)),
-    other_repair=Shift((-0.7, 0.0, 0.0, 0.0), (0.7, 0.2, 0.3, 0.1)),
+    milder_repair=Shift((-2.8, 0.0, 0.0, 0.0), (0.7, 0.4, 0.3, 0.1)),
+    stronger_repair=Shift((2.8, 0.0, 0.0, 0.0), (1.0, 0.5, 0.3, 0.1)),
     spread=(0.1, 0.15),
     loss_noise=1.5,
     accuracy_noise=1.5,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -9,7 +10,17 @@ import streamlit as st
 
 from workbench.errors import PlanError
 from workbench.plan import PruningPlan
-from workbench.ui import bench, links, plan_choices, plan_state, run_shelf, session
+from workbench.ui import (
+    bench,
+    curves_note,
+    links,
+    plan_choices,
+    plan_state,
+    prediction_panels,
+    run_shelf,
+    running_curves,
+    session,
+)
 from workbench.ui.equaliser import Board, Measured, equaliser, protected_locks
 from workbench.ui.errors import callback, fragment, guard, plain
 from workbench.ui.i18n import _, ngettext
@@ -23,20 +34,28 @@ if TYPE_CHECKING:
     from workbench.store import ModelRef
 
 _MAX_PLAN_BYTES = 1_000_000
+_GROW_S = 1.0
 
 
 def show_editor() -> None:
-    """The equaliser and what follows from it; a released column redraws nothing else."""
-    fragment(_edit)
+    """The equaliser and what follows from it; a released column redraws nothing else.
+
+    While sensitivity is measured for the plan it is drawn anew every second: colours and
+    prediction grow in, and the hand goes on undisturbed.
+    """
+    measuring = running_curves.job_for_plan(session.plan()) is not None
+    fragment(partial(_edit, measuring), run_every=_GROW_S if measuring else None)
 
 
-def _edit() -> None:
+def _edit(measuring: bool) -> None:
     if plan_state.follow_other_tabs():
         st.rerun()
     plan_state.take_edit()
     plan = session.plan()
     if not plan_choices.are_of(plan):
         st.rerun()  # undo led to a plan of another granularity
+    if measuring and running_curves.job_for_plan(plan) is None:
+        st.rerun()  # it has ended
     curves = plan_state.fitting_curves(plan)
     board = plan_state.board_for(
         plan.granularity, plan.channel_multiple, curves, plan.criterion
@@ -51,10 +70,11 @@ def _edit() -> None:
         measured=_last_measured(plan),
         on_edit=plan_state.on_edit,
     )
-    _show_curves_note(plan, curves)
+    curves_note.show_curves_note(plan, curves)
     _show_size(plan)
     _lock_switch()
     _native_controls(board, plan)
+    prediction_panels.show_outcomes()
     _plan_file()
 
 
@@ -71,32 +91,6 @@ def _last_measured(plan: PruningPlan) -> Measured | None:
         _("{name}, {stage}").format(name=newest.name, stage=run_shelf.stage_title(stage.name)),
         other=kinds[0] != kinds[1],
     )  # fmt: skip
-
-
-def _show_curves_note(plan: PruningPlan, curves: SensitivityCurves | None) -> None:
-    """Say where the colours and the prediction come from, if not from curves of this very kind."""
-    from workbench.criteria import get_criterion
-
-    if curves is None:
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.caption(
-                _(
-                    ":material/monitor_heart: No sensitivity was measured for {title} yet, so "
-                    "the columns have no colours and nothing is predicted."
-                ).format(title=plain(session.groups().granularity.title)),
-                width="content",
-            )
-            links.link_to("sensitivity", _("Measure the sensitivity"), "monitor_heart")
-    elif curves.settings.criterion != plan.criterion:
-        st.caption(
-            _(
-                ":material/info: The curves were measured with the criterion {measured}; this plan "
-                "uses {own}. Take colours and prediction as a rough guide."
-            ).format(
-                measured=plain(get_criterion(curves.settings.criterion).title),
-                own=plain(get_criterion(plan.criterion).title),
-            )
-        )
 
 
 def _show_size(plan: PruningPlan) -> None:

@@ -169,7 +169,7 @@ def recorded(granularity: str, criterion: str, repair: str) -> list[RecordedPlan
     """
     wanted = (granularity, criterion, repair)
     return [
-        one for one in _on_bench()
+        one for one in on_bench()
         if (one.plan.granularity, one.plan.criterion, one.repair) == wanted
     ]  # fmt: skip
 
@@ -200,7 +200,8 @@ def stamp() -> tuple[object, ...]:
     return kept, tuple(run.number for run in run_shelf.runs())
 
 
-def _on_bench() -> tuple[RecordedPlan, ...]:
+def on_bench() -> tuple[RecordedPlan, ...]:
+    """Everything that was measured with the model and data on the bench, oldest first."""
     data = session.workspace().data_ref
     if data is None:
         return ()

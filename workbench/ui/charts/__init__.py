@@ -2,6 +2,7 @@
 
 from workbench.ui.charts.arena import arena_figure, sparsities_figure
 from workbench.ui.charts.groups import groups_figure, unit_scores_figure
+from workbench.ui.charts.predicted import Outcome, predicted_figure
 from workbench.ui.charts.repair import repair_figure
 from workbench.ui.charts.sensitivity import curves_figure, damage_figure, multiples_figure
 from workbench.ui.charts.show import show_chart
@@ -12,6 +13,7 @@ from workbench.ui.charts.widths import Widths, widths_figure
 
 __all__ = [
     "Mark",
+    "Outcome",
     "Step",
     "Widths",
     "accuracy_figure",
@@ -22,6 +24,7 @@ __all__ = [
     "histogram_figure",
     "loss_figure",
     "multiples_figure",
+    "predicted_figure",
     "repair_figure",
     "show_chart",
     "sparsities_figure",

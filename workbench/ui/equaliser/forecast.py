@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
-from workbench.prediction import MeasuredPlan, Predictor, fit_predictor
+from workbench.prediction import CurvesRepair, MeasuredPlan, Predictor, fit_predictor
 from workbench.ui.equaliser.text import prediction_basis, prediction_origin
 
 if TYPE_CHECKING:
     from workbench.curves import SensitivityCurves
+
+_FROM_MILD = ("none", "bn", "full")
 
 
 @dataclass(frozen=True)
@@ -22,14 +24,14 @@ class Forecast:
         repair: What comes before measuring; a name in ``REPAIRS``.
         num_plans: Measured plans that corrected it.
         same_criterion: Whether the curves are of the plan's criterion.
-        same_repair: Whether they were measured after that repair.
+        curves_repair: Whether they were measured after that repair, or after another.
     """
 
     predictor: Predictor
     repair: str
     num_plans: int = 0
     same_criterion: bool = True
-    same_repair: bool = True
+    curves_repair: CurvesRepair = "same"
 
     def to_dict(self, names: Sequence[str]) -> dict[str, object]:
         """The table for the scripts, with one curve, or None, per column."""
@@ -39,7 +41,9 @@ class Forecast:
         return table | {
             "curves": [curves.get(name) for name in names],
             "basis": prediction_basis(self.repair),
-            "origin": prediction_origin(self.num_plans, self.same_criterion, self.same_repair),
+            "origin": prediction_origin(
+                self.num_plans, self.same_criterion, self.curves_repair == "same"
+            ),
         }
 
 
@@ -62,14 +66,40 @@ def forecast_of(
     """
     if curves is None or curves.baseline is None or not curves.points:
         return None
-    own = curves.settings
-    same_criterion = criterion in ("", own.criterion)
-    same_repair = repair in ("", own.repair)
+    options = forecast_options(curves, criterion, repair)
     predictor = fit_predictor(
-        curves.baseline, curves.points, chance=1 / num_classes, plans=plans,
-        same_criterion=same_criterion, same_repair=same_repair,
-    )  # fmt: skip
-    return Forecast(predictor, repair or own.repair, len(plans), same_criterion, same_repair)
+        curves.baseline, curves.points, chance=1 / num_classes, plans=plans, **options
+    )
+    return Forecast(predictor, repair or curves.settings.repair, len(plans), **options)
+
+
+class Options(TypedDict):
+    """How the curves compare with what is to be predicted from them."""
+
+    same_criterion: bool
+    curves_repair: CurvesRepair
+
+
+def forecast_options(curves: SensitivityCurves, criterion: str = "", repair: str = "") -> Options:
+    """Compare curves with what is to be predicted from them.
+
+    Args:
+        curves: What was measured.
+        criterion: Of the plan; empty for that of the curves.
+        repair: After which it is predicted; empty for that of the curves.
+    """
+    own = curves.settings
+    return {
+        "same_criterion": criterion in ("", own.criterion),
+        "curves_repair": _compare(own.repair, repair or own.repair),
+    }
+
+
+def _compare(measured: str, predicted: str) -> CurvesRepair:
+    """The repair that was measured, compared with the one that is predicted."""
+    if measured == predicted:
+        return "same"
+    return "milder" if _FROM_MILD.index(measured) < _FROM_MILD.index(predicted) else "stronger"
 
 
 @dataclass(frozen=True)

@@ -252,6 +252,11 @@ function predict(data, values) {
     likely.push(lossIncrease(curve, value));
     if (value > curve.levels[curve.levels.length - 1]) extrapolated += 1;
   });
+  if (!feared.length) { // nothing is cut
+    const [accuracy, loss] = [prediction.accuracies[0], prediction.baseline_loss];
+    const band = { lossLow: loss, lossHigh: loss, accuracyLow: accuracy, accuracyHigh: accuracy };
+    return { loss, accuracy, ...band, unmeasured, extrapolated };
+  }
   const [increase, low, top] = increases(prediction, likely);
   const high = unmeasured || extrapolated ? increases(prediction, feared)[2] : top;
   const [loss, lossLow, lossHigh] = [increase, low, high].map((one) => prediction.baseline_loss + one);
