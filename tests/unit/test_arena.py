@@ -276,28 +276,47 @@ def test_curves_after_the_same_repair_are_taken_first():
 # --- what follows ---
 
 
-def entry(method: str, accuracy: float, half: float, factor: float = 2.0) -> ArenaEntry:
-    found = Score(accuracy, 1.0, 0, 100, accuracy - half, accuracy + half, ())
-    return ArenaEntry(method, factor, PLAN, None, found)
+def entry(method: str, missed: set[int], factor: float = 2.0, loss: float = 1.0) -> ArenaEntry:
+    """A method that recognises all of 100 images but some."""
+    right = 100 - len(missed)
+    found = Score(right / 100, loss, right, 100, 0.0, 1.0, ())
+    bits = "".join("0" if image in missed else "1" for image in range(100))
+    return ArenaEntry(method, factor, PLAN, None, found, hits=f"{int(bits, 2):x}")
 
 
 def made(*entries: ArenaEntry) -> Arena:
     return Arena(SETTINGS, "m", "d", "validation", None, entries)
 
 
-def test_the_best_is_the_most_accurate_and_ties_overlap_with_it():
-    found = made(entry("a", 0.8, 0.02), entry("b", 0.9, 0.04), entry("c", 0.84, 0.03),
-                 entry("d", 0.99, 0.001, factor=4.0))  # fmt: skip
-    assert found.best(2.0).method == "b"
-    assert found.ties(2.0) == ("c",)
-    assert found.best(4.0).method == "d"
+def test_ties_are_told_image_by_image():
+    best = entry("best", set(range(10)))
+    close = entry("close", set(range(13)))  # misses 3 more, which chance explains
+    apart = entry("apart", set(range(20)))  # the same images and 10 more: 10 to 0
+    noisy = entry("noisy", set(range(90, 100)) | set(range(80, 90)))  # 20 to 10: chance
+    found = made(close, best, apart, noisy, entry("other", set(), factor=4.0))
+    assert found.best(2.0) is best
+    assert found.ties(2.0) == ("close", "noisy")
+    assert found.best(4.0).method == "other"
     assert found.ties(4.0) == ()
     assert found.best(8.0) is None
 
 
+def test_hits_are_the_recognised_images(arena, model, data):
+    images = data.split("validation", 20, 0)
+    for one in arena.entries:
+        repaired = repair(prune(model, one.plan), data, "bn", num_samples=40).pruned.model
+        right = repaired.module(images.images).argmax(1) == images.labels
+        assert f"{int(one.hits, 16):020b}" == "".join("01"[hit] for hit in right.tolist())
+
+
+def test_the_least_loss_may_be_another_than_the_most_accuracy():
+    a, b = entry("a", {1}, loss=0.9), entry("b", {1, 2}, loss=0.5)
+    assert made(a, b).best(2.0) is a
+    assert made(a, b).best(2.0, "loss") is b
+
+
 def test_of_equals_the_smaller_loss_is_best():
-    low, high = entry("a", 0.9, 0.01), entry("b", 0.9, 0.01)
-    low = replace(low, score=replace(low.score, loss=0.5))
+    low, high = entry("a", {1}, loss=0.5), entry("b", {2})
     assert made(high, low).best(2.0) is low
 
 
@@ -306,8 +325,8 @@ def test_who_holds_the_front_depends_on_the_axis(arena, groups):
         dense = size_of_plan(groups, PruningPlan())
         return replace(dense, num_nonzero=params, macs=macs)
 
-    few_params = replace(entry("a", 0.9, 0.01), size=size(10, 900))
-    few_macs = replace(entry("b", 0.9, 0.01), size=size(90, 100))
+    few_params = replace(entry("a", {1}), size=size(10, 900))
+    few_macs = replace(entry("b", {2}), size=size(90, 100))
     found = made(few_params, few_macs)
     assert found.on_front("params") == {"a": 1}
     assert found.on_front("macs") == {"b": 1}

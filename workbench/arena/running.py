@@ -1,6 +1,5 @@
 """Running an arena: curves where they are needed, then the plans, then every measurement."""
 
-import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -8,32 +7,26 @@ from typing import Any
 
 import torch
 
+from workbench.arena.bench import PARTS, Bench, Measured
 from workbench.arena.contenders import Contender, contenders, methods_of, needs_curves
 from workbench.arena.settings import ArenaSettings
 from workbench.arena.values import Arena, ArenaEntry
 from workbench.curve_cache import PointCache
 from workbench.curves import SensitivityCurves, SensitivitySettings
-from workbench.data import Data, Split, SplitName
-from workbench.finetune import finetune
+from workbench.data import Data, SplitName
 from workbench.groups import Groups, find_groups
-from workbench.metrics import Score, score
+from workbench.metrics import Score
 from workbench.model import Model, check_fit
 from workbench.plan import PruningPlan, digest_of_json
 from workbench.progress import Progress, Report, ShouldStop, ignore, never
-from workbench.prune import Pruned, prune
-from workbench.repair import has_batch_norm, repair
+from workbench.repair import has_batch_norm
 from workbench.sensitivity import measure_sensitivity
-from workbench.speedup import measure_speedup
 
-PARTS = 1_000
-"""Steps of progress in one measurement."""
 CURVE_SAMPLES = 500
 LEVELS = (0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 0.98)
 CHANNEL_LEVELS = (0.2, 0.4, 0.6, 0.75, 0.85, 0.95)
 AFFORDABLE_MACS = 5e8
 """Curves are measured after a full repair where points times MACs are at most that."""
-Measured = tuple[Score, float, float | None]
-"""A score, the seconds that pruning, repair and training took, and the latency kept."""
 
 
 def run_arena(
@@ -75,7 +68,7 @@ def run_arena(
             model, data, settings, groups=groups, cache=curve_cache, device=device,
             report=report, should_stop=should_stop,
         )  # fmt: skip
-    bench = _Bench(model, data, settings, groups, split, device, should_stop)
+    bench = Bench(model, data, settings, groups, split, device, should_stop)
     work = _Run(bench, _Memory(cache, bench.key), report, should_stop)
     if not should_stop():
         work.run(_planned(model, groups, settings, curves, report, should_stop))
@@ -176,89 +169,24 @@ class _Memory:
         if line is None:
             return None
         try:
-            return Score.from_dict(line["score"]), float(line["seconds"]), line["latency"]
+            return Measured(Score.from_dict(line["score"]), str(line["hits"]),
+                            float(line["seconds"]), line["latency"])  # fmt: skip
         except (KeyError, TypeError):
             return None  # written by another version
 
     def keep(self, name: str, measured: Measured) -> None:
         """Remember it."""
-        found, seconds, latency = measured
-        line = {"plan": name, "score": found.to_dict(), "seconds": seconds, "latency": latency}
+        line = {"plan": name} | vars(measured) | {"score": measured.score.to_dict()}
         self._held[name] = line
         if self._cache:
             self._cache.append(self._key, line)
-
-
-class _Bench:
-    """Prunes, repairs, trains and measures, everybody alike."""
-
-    def __init__(
-        self, model: Model, data: Data, settings: ArenaSettings, groups: Groups,
-        split: SplitName, device: torch.device | str, should_stop: ShouldStop,
-    ) -> None:  # fmt: skip
-        self._model, self._data, self._settings, self._groups = model, data, settings, groups
-        self._device, self._should_stop = device, should_stop
-        images = data.split(split, settings.num_samples, settings.seed)
-        placed = images.images.to(device).to(memory_format=torch.channels_last)
-        self._images = Split(images.name, placed, images.labels)
-        asked = settings.to_dict()
-        self.key = digest_of_json({
-            "model": model.digest, "data": data.digest, "split": split,
-            **{k: asked[k] for k in ("seed", "repair", "finetune", "num_samples", "timed")},
-            "repair_samples": settings.repair_samples if settings.repair == "full" else 0,
-        })  # fmt: skip
-
-    def measure_dense(self, report: Report) -> Measured | None:
-        """Measure the dense model; None where stopped."""
-        return self._scored(self._model, 0.0, None, report)
-
-    def measure(self, plan: PruningPlan, report: Report) -> Measured | None:
-        """Measure a plan; None where stopped."""
-        start = time.perf_counter()
-        pruned = prune(self._model, plan, self._groups)
-        made = self._recovered(pruned, _share(report, 0.0, 0.8))
-        seconds = round(time.perf_counter() - start, 3)
-        if self._should_stop():
-            return None
-        latency = self._timed(made.model) if self._settings.timed else None
-        return self._scored(made.model, seconds, latency, _share(report, 0.8, 1.0))
-
-    def _recovered(self, pruned: Pruned, report: Report) -> Pruned:
-        settings = self._settings
-        trains = settings.finetune is not None
-        pruned = repair(
-            pruned, self._data, settings.repair, num_samples=settings.repair_samples,
-            seed=settings.seed, device=self._device, should_stop=self._should_stop,
-            report=_share(report, 0.0, 0.3 if trains else 1.0),
-        ).pruned  # fmt: skip
-        if settings.finetune is None or self._should_stop():
-            return pruned
-        return finetune(
-            pruned, self._data, settings.finetune, device=self._device,
-            report=_share(report, 0.3, 1.0), should_stop=self._should_stop,
-        ).pruned  # fmt: skip
-
-    def _timed(self, model: Model) -> float | None:
-        found = measure_speedup(self._model, model, runtime="torch", should_stop=self._should_stop)
-        return None if found is None else 1 / found.measured_speedup
-
-    def _scored(
-        self, model: Model, seconds: float, latency: float | None, report: Report
-    ) -> Measured | None:  # fmt: skip
-        module = model.copy_module().to(self._device).eval()
-        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        found = score(
-            module, self._images, device=self._device, report=report,
-            should_stop=self._should_stop,
-        )  # fmt: skip
-        return (found, seconds, latency) if found.samples == len(self._images) else None
 
 
 class _Run:
     """One entry after the other: first what is known already, then what is to be measured."""
 
     def __init__(
-        self, bench: _Bench, memory: _Memory, report: Report, should_stop: ShouldStop
+        self, bench: Bench, memory: _Memory, report: Report, should_stop: ShouldStop
     ) -> None:  # fmt: skip
         self._bench, self._memory = bench, memory
         self._report, self._should_stop = report, should_stop
@@ -302,8 +230,8 @@ class _Run:
     def _measure_dense(self) -> None:
         found = self._known("", "Dense model", self._bench.measure_dense)
         if found is not None:
-            self.dense = found[0]
-            self._tell("Dense model", {"dense": found[0].to_dict()})
+            self.dense = found.score
+            self._tell("Dense model", {"dense": found.score.to_dict()})
 
     def _known(
         self, name: str, title: str, work: Callable[[Report], Measured | None]
@@ -339,8 +267,7 @@ def _entry(one: Contender, measured: Measured | None) -> ArenaEntry:
     )
     if measured is None:
         return entry
-    found, seconds, latency = measured
-    return replace(entry, score=found, seconds=seconds, latency=latency)
+    return replace(entry, **vars(measured))
 
 
 def _title(same: list[Contender]) -> str:
@@ -355,14 +282,3 @@ def _essence(plan: PruningPlan) -> str:
     return digest_of_json(
         values | {"sparsities": {name: s for name, s in plan.sparsities.items() if s}}
     )
-
-
-def _share(report: Report, start: float, end: float) -> Report:
-    """The report of a part of some work: its steps run from one share of the whole to another."""
-
-    def retold(progress: Progress) -> None:
-        share = progress.done / progress.total if progress.total else 0.0
-        done = start + (end - start) * min(1.0, share)
-        report(Progress(int(PARTS * done), PARTS, progress.message))
-
-    return retold

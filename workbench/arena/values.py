@@ -3,14 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 from workbench.accounting import PlanSize
 from workbench.arena.settings import OWN, ArenaSettings
-from workbench.metrics import Score
+from workbench.metrics import Z_95, Score
 from workbench.pareto import pareto_front
 from workbench.plan import PruningPlan, digest_of_json
 
+Metric = Literal["accuracy", "loss"]
 AXES = ("params", "macs", "bytes", "latency")
 
 
@@ -27,6 +28,8 @@ class ArenaEntry:
         seconds: Time that pruning, repair and training took.
         latency: Measured time as a part of the dense model's, both timed in turns; None where not
             asked for.
+        hits: Which images were recognised, as a hexadecimal number with one bit an image: two
+            entries can be compared image by image.
         scaled: Whether it is the person's plan at another budget than its own.
         reason: Why there is no plan or no score; empty where there are both.
     """
@@ -38,6 +41,7 @@ class ArenaEntry:
     score: Score | None = None
     seconds: float = 0.0
     latency: float | None = None
+    hits: str = ""
     scaled: bool = False
     reason: str = ""
 
@@ -117,27 +121,32 @@ class Arena:
             (e for e in self.entries if (e.method, e.factor) == (method, factor)), None
         )  # fmt: skip
 
-    def best(self, factor: float) -> ArenaEntry | None:
-        """The most accurate entry at a budget, of equals that with the smaller loss."""
+    def best(self, factor: float, by: Metric = "accuracy") -> ArenaEntry | None:
+        """The entry of most accuracy, or of least loss, at a budget; the other decides ties."""
         there = [(e, e.score) for e in self.measured if e.factor == factor]
-        found = [(score.accuracy, -score.loss, e) for e, score in there if score is not None]
-        return max(found, key=lambda one: one[:2])[2] if found else None
+        ranks = [(score.accuracy, -score.loss, e) for e, score in there if score is not None]
+        places = (0, 1) if by == "accuracy" else (1, 0)
+        found = max(ranks, key=lambda one: [one[place] for place in places], default=None)
+        return found[2] if found else None
 
     def ties(self, factor: float) -> tuple[str, ...]:
-        """Methods whose 95 % interval overlaps that of the best at a budget; it is not among them.
+        """Methods that cannot be told from the most accurate at a budget; it is not among them.
 
-        All are measured on the same images, so intervals that overlap are a cautious tie: a paired
-        test may still tell them apart.
+        All saw the same images, so they are compared image by image: a sign test on the images
+        that only one of the two recognises, at 95 %.
+
+        Reference:
+            McNemar 1947, "Note on the sampling error of the difference between correlated
+            proportions"; with the continuity correction of Edwards 1948.
         """
         best = self.best(factor)
-        if best is None or best.score is None:
+        if best is None:
             return ()
         return tuple(
             entry.method
             for entry in self.measured
-            if entry.factor == factor and entry is not best
-            and entry.score is not None and entry.score.ci_high >= best.score.ci_low
-        )  # fmt: skip
+            if entry.factor == factor and entry is not best and not _differ(entry.hits, best.hits)
+        )
 
     def axes(self) -> tuple[str, ...]:
         """What the entries can be drawn against; latency only where it was measured."""
@@ -183,6 +192,13 @@ class Arena:
             "dense": None if dense is None else Score.from_dict(dense),
             "entries": tuple(map(ArenaEntry.from_dict, values["entries"])),
         })  # fmt: skip
+
+
+def _differ(one: str, other: str) -> bool:
+    """Whether two sets of recognised images differ by more than chance explains."""
+    a, b = int(one or "0", 16), int(other or "0", 16)
+    only_a, only_b = (a & ~b).bit_count(), (b & ~a).bit_count()
+    return max(0, abs(only_a - only_b) - 1) ** 2 > Z_95**2 * (only_a + only_b)
 
 
 def arena_key(model: str, data: str, settings: ArenaSettings) -> str:

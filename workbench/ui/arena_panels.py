@@ -96,7 +96,7 @@ def _reading(metric: Metric) -> str:
     if metric == "loss":
         return _("Both axes are logarithmic.")
     return _(
-        "Bars are the 95 % intervals of the best at each budget. The axis counts errors: halving "
+        "Bars are 95 % intervals of the best at each budget. The axis counts errors: halving "
         "them is always the same way up."
     )
 
@@ -141,8 +141,10 @@ def _show_table(arena: Arena, metric: Metric) -> None:
         },
     )  # fmt: skip
     st.caption(
-        _("★ best at this budget · ≈ tie: its 95 % interval overlaps that of the best · – budget "
-          "cannot be met")
+        _("★ least loss at this budget · – budget cannot be met")
+        if metric == "loss"
+        else _("★ best at this budget · ≈ tie: compared image by image it cannot be told from the "
+               "best (sign test, 95 %) · – budget cannot be met")
     )  # fmt: skip
     st.download_button(
         _("Download as CSV"), arena_frame(arena).to_csv(index=False), file_name="arena.csv",
@@ -157,8 +159,10 @@ def _cell(arena: Arena, entry: ArenaEntry | None, metric: Metric) -> str:
         return "–"
     score = entry.score
     value = f"{score.loss:.3f}" if metric == "loss" else percent(score.accuracy, 2)
-    if entry is arena.best(entry.factor):
+    if entry is arena.best(entry.factor, metric):
         return f"{value} ★"
+    if metric == "loss":
+        return value
     return f"{value} ≈" if entry.method in arena.ties(entry.factor) else value
 
 

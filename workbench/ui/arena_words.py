@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from workbench.arena import Arena, ArenaEntry
 
 _USUAL_FACTOR = 4.0
+_MOST_NAMED = 3
 
 
 def names(arena: Arena) -> dict[str, str]:
@@ -95,10 +96,15 @@ def takeaway(arena: Arena) -> str:
 
 
 def _tie_sentence(arena: Arena, factor: float, called: Mapping[str, str]) -> str:
-    ties = [plain(called[method]) for method in arena.ties(factor)]
+    ties = arena.ties(factor)
     if not ties:
-        return _(" No other is within noise of it.")
-    return _(" Within noise of it: {methods}.").format(methods=", ".join(ties))
+        return _(" It is better than every other beyond noise.")
+    if len(ties) > _MOST_NAMED:
+        there = sum(entry.factor == factor for entry in arena.measured)
+        words = _(" {n} of the {others} others cannot be told from it.")
+        return words.format(n=len(ties), others=there - 1)
+    named = "; ".join(plain(called[method]) for method in ties)
+    return _(" Within noise of it: {methods}.").format(methods=named)
 
 
 def _unit_word(unit: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -17,7 +18,6 @@ from workbench.ui.theme import (
     RANDOM,
     lay_out,
     percent,
-    ramp,
     translucent,
 )
 
@@ -27,7 +27,11 @@ if TYPE_CHECKING:
 Metric = Literal["accuracy", "loss"]
 _SKY, _PURPLE, _BROWN = "#56B4E9", "#8A63B0", "#9A7B3F"
 _ERRORS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
+_LOSSES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10)
 _LEAST_ERROR, _MOST_LOSS, _LEAST_LOSS = 0.002, 1_000.0, 1e-4
+_RAMPS = {False: [(0.0, "#eef3f8"), (0.5, "#6aaed6"), (1.0, "#08396b")],
+          True: [(0.0, "#152330"), (0.5, "#2f78ad"), (1.0, "#a6dbff")]}  # fmt: skip
+"""From nothing to all; opaque, so that the numbers in the cells are set off from them."""
 _MOST_WRITTEN = 40
 _APART = 1.25  # labels of budgets that lie closer would touch
 
@@ -75,7 +79,7 @@ def arena_figure(
         height: In pixels.
     """
     figure = go.Figure()
-    _add_dense(figure, arena, metric)
+    _add_dense(figure, arena, axis, metric)
     for number, method in enumerate(arena.methods):
         look = _LOOKS.get(method) or _Look(_OTHERS[number % len(_OTHERS)], DENSE, "dot")
         drawn = [e for e in arena.measured if e.method == method and e.kept(axis) is not None]
@@ -88,12 +92,20 @@ def arena_figure(
             ticktext=[percent(1 - error, 0) for error in _ERRORS],
         )  # fmt: skip
     else:
-        figure.update_yaxes(type="log", fixedrange=True, dtick="D2")
+        figure.update_yaxes(
+            type="log", fixedrange=True, tickvals=_LOSSES, ticktext=[f"{v:g}" for v in _LOSSES]
+        )
     return figure
 
 
 def _titles() -> dict[Metric, str]:
     return {"accuracy": _("Validation accuracy"), "loss": _("Validation loss")}
+
+
+def _wrapped(name: str) -> str:
+    """A column's title on several short lines; what stands behind a break stays there."""
+    first, *rest = name.split("<br>")
+    return "<br>".join([*textwrap.wrap(first, 10), *rest])
 
 
 def _ticks(arena: Arena, axis: str) -> dict[str, object]:
@@ -122,7 +134,7 @@ def _add_line(
     figure: go.Figure, arena: Arena, drawn: Sequence[ArenaEntry], look: _Look, axis: str,
     metric: Metric, name: str,
 ) -> None:  # fmt: skip
-    """One method over all budgets; the best at a budget carries its interval."""
+    """One method over all budgets; the most accurate at a budget carries its interval."""
     drawn = sorted(drawn, key=lambda entry: entry.kept(axis) or 0)
     best = [arena.best(entry.factor) is entry for entry in drawn]
     figure.add_scatter(
@@ -178,14 +190,14 @@ def _errors(drawn: Sequence[ArenaEntry], shown: Sequence[bool]) -> dict[str, obj
     }  # fmt: skip
 
 
-def _add_dense(figure: go.Figure, arena: Arena, metric: Metric) -> None:
+def _add_dense(figure: go.Figure, arena: Arena, axis: str, metric: Metric) -> None:
     if arena.dense is None:
         return
     level = arena.dense.loss if metric == "loss" else 1 - arena.dense.accuracy
     least = _LEAST_LOSS if metric == "loss" else _LEAST_ERROR
-    low = min([e.size.num_nonzero / e.size.num_params for e in arena.measured if e.size] or [0.1])
+    drawn = [part for entry in arena.measured if (part := entry.kept(axis)) is not None]
     figure.add_scatter(
-        x=[low / 2, 1], y=[max(level, least)] * 2, mode="lines", name=_("Dense model"),
+        x=[min([1.0, *drawn]), 1], y=[max(level, least)] * 2, mode="lines", name=_("Dense model"),
         line={"color": DENSE, "width": 1.5, "dash": "dash"}, hoverinfo="skip",
     )  # fmt: skip
 
@@ -206,8 +218,8 @@ def sparsities_figure(
     roomy = len(groups) <= _MOST_WRITTEN
     figure = go.Figure(
         go.Heatmap(
-            z=values, x=list(columns), y=list(groups), zmin=0, zmax=1,
-            colorscale=ramp(dark), xgap=1, ygap=1 if roomy else 0,
+            z=values, x=[_wrapped(name) for name in columns], y=list(groups), zmin=0, zmax=1,
+            colorscale=_RAMPS[dark], xgap=1, ygap=1 if roomy else 0,
             text=[[f"{100 * value:.0f}" for value in row] for row in values],
             texttemplate="%{text}" if roomy else None, textfont={"size": 11},
             colorbar={"title": {"text": level_title, "side": "right"}, "thickness": 12,
@@ -216,11 +228,11 @@ def sparsities_figure(
         )
     )  # fmt: skip
     row = 22 if roomy else max(5, 900 // max(1, len(groups)))
-    lay_out(figure, height=120 + row * max(4, len(groups)))
+    lay_out(figure, height=150 + row * max(4, len(groups)))
     figure.update_xaxes(side="top", type="category", fixedrange=True, showgrid=False, tickangle=0)
     figure.update_yaxes(
         autorange="reversed", fixedrange=True, showgrid=False, automargin=True, title=None,
         tickfont={"size": 11}, nticks=len(groups) if roomy else 40, type="category",
     )  # fmt: skip
-    figure.update_layout(margin={"t": 60, "b": 16})
+    figure.update_layout(margin={"t": 90, "b": 16})
     return figure
