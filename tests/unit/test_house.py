@@ -21,10 +21,10 @@ ROWS = (
     {"pages"},
     {"ui"},
     {
-        "arena", "curve_cache", "experiment", "export", "finetune", "jobs", "latency_table",
-        "quick_check", "ray_points", "reopen", "run_export", "saving", "sensitivity",
-        "speed_tasks", "speedup", "staircase", "store", "tasks",
-        "thin_onnx",
+        "arena", "curve_cache", "exact_points", "experiment", "export", "fast_points", "finetune",
+        "jobs", "latency_table", "plain_points", "quick_check", "ray_points", "reopen",
+        "run_export", "saving", "sensitivity", "speed_tasks", "speedup", "staircase", "store",
+        "sweep", "tasks", "thin_onnx",
     },
     {
         "accounting", "allocation", "criteria", "curves", "distributions", "encodings", "latency",
