@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from workbench.ui import sensitivity_panels
+from workbench.ui import sensitivity_form, sensitivity_panels
 from workbench.ui.i18n import _
 from workbench.ui.warm import when_warm
 
@@ -13,5 +13,5 @@ st.write(
         "the model is measured on validation images."
     )
 )
-when_warm(sensitivity_panels.measure_again, 60)
+when_warm(sensitivity_form.measure_again, 60)
 when_warm(sensitivity_panels.show_curves, 560)

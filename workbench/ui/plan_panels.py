@@ -30,7 +30,6 @@ from workbench.ui.words import explain
 
 if TYPE_CHECKING:
     from workbench.accounting import PlanSize
-    from workbench.curves import SensitivityCurves
     from workbench.store import ModelRef
 
 _MAX_PLAN_BYTES = 1_000_000

@@ -8,7 +8,7 @@ import streamlit as st
 
 from workbench.errors import PlanError
 from workbench.plan import PruningPlan
-from workbench.ui import bench, curve_shelf, plan_record, session
+from workbench.ui import bench, curve_shelf, plan_record, running_curves, session
 from workbench.ui.equaliser import (
     Board,
     board_of,
@@ -45,13 +45,15 @@ def locks() -> dict[str, str]:
 def fitting_curves(plan: PruningPlan) -> SensitivityCurves | None:
     """The sensitivity curves of the plan's granularity, of its criterion where there are such.
 
-    The curves that the sensitivity page shows come first among equals.
+    The curves that the sensitivity page shows come first among equals. Those of a measurement
+    that is running come before, as soon as they tell more.
     """
     current = curve_shelf.current()
     found = [*([current] if current else []), *curve_shelf.shelf().values()]
     own = [one for one in found if one.settings.granularity == plan.granularity]
     same = [one for one in own if one.settings.criterion == plan.criterion]
-    return next(iter([*same, *own]), None)
+    finished = next(iter([*same, *own]), None)
+    return running_curves.grown(plan, finished) or finished
 
 
 def board_for(

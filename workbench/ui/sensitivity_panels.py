@@ -1,42 +1,29 @@
-"""The parts of the sensitivity page: what was measured, its settings, and the work itself."""
+"""The parts of the sensitivity page that show what was measured, and how far the work is."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from workbench.errors import SettingsError
 from workbench.granularity import parse_granularity
 from workbench.jobs import JobView
-from workbench.ui import curve_shelf, session
+from workbench.ui import curve_shelf, running_curves, session
 from workbench.ui.charts import curves_figure, damage_figure, multiples_figure, show_chart
 from workbench.ui.charts.sensitivity import MAX_MULTIPLES, Metric
-from workbench.ui.errors import callback, fragment, guard, plain
-from workbench.ui.granularity_choice import (
-    granularity_names,
-    granularity_title,
-    group_noun,
-    level_title,
-)
+from workbench.ui.errors import callback, fragment, plain
+from workbench.ui.granularity_choice import granularity_title, group_noun, level_title
 from workbench.ui.i18n import _
-from workbench.ui.job_panel import is_active, show_job, start_job
+from workbench.ui.job_panel import show_job
 from workbench.ui.job_scope import concerns_bench, job_of_bench
-from workbench.ui.repair_choice import quick_repair, repair_names
+from workbench.ui.sensitivity_form import KIND, start, start_for_plan
 from workbench.ui.theme import interval, is_dark, percent
-from workbench.ui.words import explain
 
 if TYPE_CHECKING:
-    from workbench.curves import SensitivityCurves, SensitivitySettings
+    from workbench.curves import SensitivityCurves
 
-KIND = "sensitivity"
-_SETTINGS = "sensitivity"
 _DROP = 0.01
-_LEVELS = (0.3, 0.5, 0.7, 0.8, 0.9, 0.95)
-_CHANNEL_LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)
 
 
 def show_curves() -> None:
@@ -68,7 +55,7 @@ def _offer_first(busy: bool) -> None:
     )
     st.button(
         _("Measure now"), type="primary", icon=":material/play_arrow:", disabled=busy,
-        on_click=callback(_start_for_plan),
+        on_click=callback(start_for_plan),
     )  # fmt: skip
 
 
@@ -85,7 +72,7 @@ def _tell_other_granularity(curves: SensitivityCurves, busy: bool) -> None:
         if not curve_shelf.current_key():
             st.button(
                 _("Measure for the plan"), icon=":material/play_arrow:", disabled=busy,
-                on_click=callback(_start_for_plan),
+                on_click=callback(start_for_plan),
             )  # fmt: skip
 
 
@@ -97,32 +84,11 @@ def _draw_shown() -> None:
 
 def _draw_growing(job: JobView) -> None:
     """The points that have come so far."""
-    curves = curves_of_job(job)
+    curves = running_curves.curves_of_job(job)
     if curves is not None and curves.points:
         _draw(curves)
     elif job.state == "running":
         st.skeleton(height=440)
-
-
-def curves_of_job(job: JobView) -> SensitivityCurves | None:
-    """The curves so far of a running measurement; None before its first point."""
-    from workbench.curves import SensitivityCurves, SensitivityPoint, SensitivitySettings
-
-    request: Mapping[str, Any] = job.request
-    fields = SensitivityPoint.__dataclass_fields__
-    points = [
-        SensitivityPoint.from_dict({key: values[key] for key in fields})
-        for values in job.series
-        if "group" in values
-    ]
-    if not points:
-        return None
-    baseline = next((point for point in points if not point.group), None)
-    cut = tuple(point for point in points if point.group)
-    return SensitivityCurves(
-        SensitivitySettings.from_dict(request["settings"]), "", "", baseline, cut,
-        job.seconds, len(points), False,
-    )  # fmt: skip
 
 
 def _draw(curves: SensitivityCurves) -> None:
@@ -164,7 +130,7 @@ def _draw(curves: SensitivityCurves) -> None:
                 metric=metric, level=_level(curves), thing=_thing(curves)
             )
             + takeaway,
-            takeaway=_("Bands are 95 % intervals.") if metric == "accuracy" else "",
+            takeaway=_takeaway(curves, _("Bands are 95 % intervals."), metric),
         )
 
 
@@ -184,10 +150,17 @@ def _draw_multiples(curves: SensitivityCurves, metric: str, takeaway: str) -> No
         key=f"multiples_{metric}",
         alt=_("One small chart of {metric} against {level} per {thing}. ").format(
             metric=metric, level=_level(curves), thing=_thing(curves)) + takeaway,
-        takeaway=_("Bars are 95 % intervals; the dashed line is the dense model.")
-        if metric == "accuracy"
-        else _("The dashed line is the dense model."),
+        takeaway=_takeaway(curves, _("Bars are 95 % intervals."), metric)
+        + " " + _("The dashed line is the dense model."),
     )  # fmt: skip
+
+
+def _takeaway(curves: SensitivityCurves, intervals: str, metric: str) -> str:
+    """What bands, bars and hollow points mean, where there are any."""
+    parts = [intervals] if metric == "accuracy" else []
+    if curves.interpolated:
+        parts.append(_("Hollow points on dotted lines are interpolated."))
+    return " ".join(parts)
 
 
 def _thing(curves: SensitivityCurves) -> str:
@@ -261,129 +234,3 @@ def _offer_resume(curves: SensitivityCurves) -> None:
             _("Resume"), icon=":material/play_arrow:",
             on_click=callback(partial(start, curves.settings)),
         )  # fmt: skip
-
-
-def measure_again() -> None:
-    """Settings of a measurement and the button that begins it."""
-    with st.expander(_("Measure with other settings"), icon=":material/tune:"):
-        granularity = _ask_granularity()
-        with st.form("sensitivity", border=False):
-            values = _ask(_remembered(granularity))
-            sent = st.form_submit_button(
-                _("Measure"), icon=":material/play_arrow:", disabled=is_active(KIND)
-            )
-        if sent:
-            with guard():
-                start(_settings(values | {"granularity": granularity}))
-                st.rerun()
-
-
-def _ask_granularity() -> str:
-    """What goes together; the plan's until another is chosen."""
-    planned = session.plan().granularity
-    names = granularity_names(planned)
-    granularity = st.selectbox(
-        _("Granularity"), names, names.index(planned), format_func=granularity_title,
-        key=f"sensitivity_granularity_{planned}", persist_state="session",
-        help=explain("granularity"),
-    )  # fmt: skip
-    st.caption(parse_granularity(granularity).summary)
-    return str(granularity)
-
-
-def _ask(before: SensitivitySettings) -> dict[str, Any]:
-    """The widgets of the settings, filled with what was asked last."""
-    from workbench.criteria import CRITERIA
-    from workbench.repair import REPAIRS
-
-    first, second = st.columns(2), st.columns(2)
-    criteria, repairs = list(CRITERIA), repair_names()
-    kind = parse_granularity(before.granularity)
-    levels = ", ".join(f"{100 * level:g}" for level in before.levels)
-    return {
-        "criterion": first[0].selectbox(
-            _("Criterion"), criteria, criteria.index(before.criterion),
-            format_func=lambda name: CRITERIA[name].title, help=explain("criterion"),
-        ),
-        "repair": first[1].selectbox(
-            _("Repair before measuring"), repairs, repairs.index(before.repair),
-            format_func=lambda name: REPAIRS[name].title, help=explain("repair"),
-        ),
-        "levels": second[0].text_input(
-            _("Channel pruning ratios in percent") if kind.structured else _("Levels in percent"),
-            levels, disabled=kind.kind == "nm", key=f"levels_{before.granularity}_{levels}",
-            help=_("N:M prunes the same share everywhere, so there is one level.")
-            if kind.kind == "nm"
-            else _("The levels at which every {thing} is measured.").format(
-                thing=group_noun(kind)
-            ),
-        ),
-        "num_samples": second[1].number_input(
-            _("Validation images"), 50, 10_000, before.num_samples, 50,
-            help=_("More images give narrower intervals and take longer."),
-        ),
-    }  # fmt: skip
-
-
-def _settings(values: Mapping[str, Any]) -> SensitivitySettings:
-    from workbench.curves import SensitivitySettings
-
-    return SensitivitySettings(
-        levels=_levels(str(values["levels"])), num_samples=int(values["num_samples"]),
-        criterion=values["criterion"], repair=values["repair"],
-        granularity=values["granularity"],
-    )  # fmt: skip
-
-
-def _levels(text: str) -> tuple[float, ...]:
-    """Sparsities from percentages with commas or spaces between them.
-
-    Raises:
-        SettingsError: If there are none, or one is no number between 0 and 100.
-    """
-    hint = _("Write percentages with commas between them, such as 30, 50, 70, 90.")
-    words = text.replace("%", " ").replace(",", " ").split()
-    try:
-        numbers = [float(word) for word in words]
-    except ValueError:
-        message = _("The levels {text!r} are not all numbers.").format(text=text)
-        raise SettingsError(message, hint) from None
-    if not numbers:
-        raise SettingsError(_("No level was given."), hint)
-    for number in numbers:
-        if not 0 < number < 100:
-            message = _("The level {number} % is not between 0 and 100 %.")
-            raise SettingsError(message.format(number=f"{number:g}"), hint)
-    return tuple(number / 100 for number in numbers)
-
-
-def _remembered(granularity: str) -> SensitivitySettings:
-    """What was asked last in this workspace at a granularity, or a good beginning."""
-    from workbench.curves import SensitivitySettings
-
-    kept = session.setting(_SETTINGS)
-    if kept is not None and kept["granularity"] == granularity:
-        repair = quick_repair(kept["repair"])
-        return SensitivitySettings.from_dict(kept | {"repair": repair})
-    structured = parse_granularity(granularity).structured
-    return SensitivitySettings(
-        levels=_CHANNEL_LEVELS if structured else _LEVELS, num_samples=500,
-        repair=quick_repair(), granularity=granularity,
-    )  # fmt: skip
-
-
-def _start_for_plan() -> None:
-    plan = session.plan()
-    start(replace(_remembered(plan.granularity), criterion=plan.criterion))
-
-
-def start(settings: SensitivitySettings) -> None:
-    """Begin or resume a measurement; points that are in the cache come at once."""
-    session.require_data()
-    if len(repair_names()) > 1:  # else the repair was not chosen, and must not be remembered
-        session.remember(**{_SETTINGS: settings.to_dict()})
-    curve_shelf.expect_curves(settings)
-    start_job(
-        KIND, _("Measuring the sensitivity of {model}").format(model=session.model_ref().name),
-        session.job_request(settings=settings.to_dict()),
-    )  # fmt: skip

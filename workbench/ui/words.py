@@ -129,6 +129,27 @@ def _measuring_terms() -> dict[str, str]:
             "The fraction of images whose class is recognised; below it the 95 % interval."
         ),
         "loss": _("The mean cross-entropy of the images; lower is better."),
+        "exact": _(
+            "Exact measures every curve at every level on all images. The numbers are those of "
+            "pruning, repairing and classifying everything anew, only quicker."
+        ),
+        "fast": _(
+            "Fast looks at only as many images and levels as the stated half-width needs. Each cut "
+            "is compared with the dense model on the same images until the 95 % interval of what "
+            "all images would give is narrow enough; levels between two that leave little room "
+            "are interpolated."
+        ),
+        "half-width": _(
+            "The 95 % interval reaches so far to either side of the value. It is counted in "
+            "points, hundredths of the images."
+        ),
+        "interpolated": _(
+            "Not measured, but read off between two measured levels; drawn hollow and dotted."
+        ),
+        "Ray": _(
+            "A program that spreads work over processors and machines. A worker that is lost "
+            "loses only what it was doing, and that is done again elsewhere."
+        ),
         "interval": _("The range that holds the true value in 95 of 100 such measurements."),
         "validation split": _("Training images held out for every choice between plans."),
         "calibration split": _("Training images whose labels are not used, for repair."),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from math import floor
 from typing import TYPE_CHECKING, Literal
 
@@ -43,7 +43,8 @@ def curves_figure(
     others = [group for group in curves.groups if group not in highlighted]
     for group in others:
         figure.add_scatter(
-            **_line(curves, group, metric), name=group, mode="lines", showlegend=False,
+            **_values(_points_of(curves, group), metric), name=group, mode="lines",
+            showlegend=False,
             line={"color": translucent(KEPT, 0.35), "width": 1.5},
             hovertemplate=_hover(group, metric),
         )  # fmt: skip
@@ -61,6 +62,13 @@ def curves_figure(
             **_line(curves, group, metric), name=group, mode="lines+markers",
             line={"color": colour, "width": 2.5, "dash": _DASHES[index]},
             marker={"size": 6, "symbol": index}, hovertemplate=_hover(group, metric),
+        )  # fmt: skip
+        _add_interpolated(figure, curves, group, metric, colour)
+    if curves.interpolated:  # one entry in the legend for all of them
+        figure.add_scatter(
+            x=[None], y=[None], mode="lines+markers", name=_("Interpolated"),
+            line={"color": KEPT, "width": 1.5, "dash": "dot"},
+            marker={"size": 6, "symbol": "circle-open", "color": KEPT},
         )  # fmt: skip
     _add_baseline(figure, curves, metric)
     lay_out(figure, height=height, x_title=_level_title(curves), legend=True)
@@ -93,12 +101,13 @@ def multiples_figure(
     )  # fmt: skip
     for index, group in enumerate(groups):
         row, column = index // columns + 1, index % columns + 1
-        errors = _errors(curves.curve(group)) if metric == "accuracy" else None
+        errors = _errors(_measured(curves, group)) if metric == "accuracy" else None
         figure.add_scatter(
             **_line(curves, group, metric), mode="lines+markers", row=row, col=column,
             line={"color": KEPT, "width": 1.5}, marker={"size": 4}, error_y=errors,
             hovertemplate=_hover(group, metric),
         )  # fmt: skip
+        _add_interpolated(figure, curves, group, metric, KEPT, row=row, col=column)
         if curves.baseline is not None:
             figure.add_scatter(
                 x=[0, 1], y=[_shown(curves.baseline, metric)] * 2, mode="lines", row=row,
@@ -124,11 +133,14 @@ def damage_figure(curves: SensitivityCurves, *, dark: bool, height: int | None =
     groups = list(curves.groups)
     base = curves.baseline.accuracy if curves.baseline else float("nan")
     lost = np.full((len(groups), len(levels)), np.nan)
+    texts = [["" for _level in levels] for _group in groups]
     for row, group in enumerate(groups):
-        for point in curves.curve(group):
-            lost[row, levels.index(point.level)] = 100 * (base - point.accuracy)
+        for point in _cut_points(curves, group):
+            column = levels.index(point.level)
+            lost[row, column] = 100 * (base - point.accuracy)
+            told = _points(lost[row, column])
+            texts[row][column] = told if point.samples else f"({told})"
     roomy = len(groups) <= 64
-    texts = [["" if np.isnan(v) else _points(v) for v in row] for row in lost]
     figure = go.Figure(
         go.Heatmap(
             z=np.maximum(lost, 0), x=[percent(level, 0) for level in levels], y=groups,
@@ -162,17 +174,79 @@ def damage_ramp(dark: bool) -> list[tuple[float, str]]:
             (0.5, "rgba(213, 94, 0, 0.9)"), (1.0, "rgba(74, 20, 80, 1)")]  # fmt: skip
 
 
+def _cut_points(curves: SensitivityCurves, group: str) -> list[SensitivityPoint]:
+    """Measured and interpolated points of a group, levels rising."""
+    between = [point for point in curves.interpolated if point.group == group]
+    return sorted([*curves.curve(group), *between], key=lambda point: point.level)
+
+
+def _points_of(curves: SensitivityCurves, group: str) -> list[SensitivityPoint]:
+    """The same from the dense model on."""
+    return ([curves.baseline] if curves.baseline else []) + _cut_points(curves, group)
+
+
+def _measured(curves: SensitivityCurves, group: str) -> list[SensitivityPoint | None]:
+    """Measured points from the dense model on, None where interpolated ones lie between."""
+    found: list[SensitivityPoint | None] = []
+    for point in _points_of(curves, group):
+        if point.samples:
+            found.append(point)
+        elif found and found[-1] is not None:
+            found.append(None)
+    return found
+
+
+def _between(curves: SensitivityCurves, group: str) -> list[SensitivityPoint | None]:
+    """Interpolated points with the measured ones beside them, None between two such runs."""
+    points = _points_of(curves, group)
+    found: list[SensitivityPoint | None] = []
+    for before, point, after in zip([None, *points], points, [*points[1:], None], strict=False):
+        beside = [other for other in (before, after) if other is not None and not other.samples]
+        if not point.samples or beside:
+            found.append(point)
+        elif found and found[-1] is not None:
+            found.append(None)
+    return found
+
+
+def _add_interpolated(
+    figure: go.Figure, curves: SensitivityCurves, group: str, metric: Metric, colour: str,
+    **place: int,
+) -> None:  # fmt: skip
+    """Interpolated points of one curve: hollow, on a dotted line."""
+    points = _between(curves, group)
+    if not points:
+        return
+    sizes = [6 if point is not None and not point.samples else 0 for point in points]
+    figure.add_scatter(
+        **_values(points, metric), mode="lines+markers", name=group, showlegend=False,
+        line={"color": colour, "width": 1.5, "dash": "dot"},
+        marker={"size": sizes, "symbol": "circle-open", "color": colour, "opacity": 1},
+        hovertemplate=_hover(group, metric), **place,
+    )  # fmt: skip
+
+
 def _line(curves: SensitivityCurves, group: str, metric: Metric) -> dict[str, object]:
-    """X and y of one curve, from the dense model on."""
-    own: list[SensitivityPoint] = list(curves.curve(group))
-    points = ([curves.baseline] if curves.baseline else []) + own
+    """X and y of the measured points of one curve, from the dense model on."""
+    return _values(_measured(curves, group), metric)
+
+
+def _values(points: Sequence[SensitivityPoint | None], metric: Metric) -> dict[str, object]:
+    """What a trace shows of points; None interrupts its line."""
     return {
-        "x": [point.level for point in points],
-        "y": [_shown(point, metric) for point in points],
+        "x": [point and point.level for point in points],
+        "y": [point and _shown(point, metric) for point in points],
         "customdata": [
-            [point.ci_low, point.ci_high, point.samples, point.loss] for point in points
+            point and [point.ci_low, point.ci_high, _images(point), point.loss] for point in points
         ],
     }
+
+
+def _images(point: SensitivityPoint) -> str:
+    """What a point rests on."""
+    if not point.samples:
+        return _("interpolated")
+    return _("{samples} images").format(samples=f"{point.samples:,}")
 
 
 def _shown(point: SensitivityPoint, metric: Metric) -> float:
@@ -185,24 +259,24 @@ def _hover(group: str, metric: Metric) -> str:
         if metric == "accuracy"
         else "%{customdata[3]:.3f}"
     )
-    images = _("{samples} images").format(samples="%{customdata[2]:,}")
     safe = group.replace("<", "&lt;").replace("%{", "% {")
-    return f"<b>{safe}</b><br>%{{x:.0%}}: {value}<br>{images}<extra></extra>"
+    return f"<b>{safe}</b><br>%{{x:.0%}}: {value}<br>%{{customdata[2]}}<extra></extra>"
 
 
-def _errors(points: Collection[SensitivityPoint]) -> dict[str, object]:
-    """95 % intervals; the curve begins with the baseline, drawn without one here."""
+def _errors(points: Sequence[SensitivityPoint | None]) -> dict[str, object]:
+    """95 % intervals; the baseline is drawn without one here."""
+    shown = [point if point is not None and point.group else None for point in points]
     return {
         "type": "data", "symmetric": False, "thickness": 1, "width": 2,
-        "array": [0.0, *(p.ci_high - p.accuracy for p in points)],
-        "arrayminus": [0.0, *(p.accuracy - p.ci_low for p in points)],
+        "array": [p.ci_high - p.accuracy if p else 0.0 for p in shown],
+        "arrayminus": [p.accuracy - p.ci_low if p else 0.0 for p in shown],
         "color": translucent(KEPT, 0.6),
     }  # fmt: skip
 
 
 def _add_band(figure: go.Figure, curves: SensitivityCurves, group: str, colour: str) -> None:
     """The 95 % interval of one curve as a band."""
-    points = ([curves.baseline] if curves.baseline else []) + list(curves.curve(group))
+    points = _points_of(curves, group)
     x = [point.level for point in points]
     figure.add_scatter(
         x=[*x, *reversed(x)],
