@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.interpolate import PchipInterpolator
 from sklearn.isotonic import IsotonicRegression
 
-from workbench.prediction import PRIOR, Shift, fit_loss_curve, fit_predictor
+from workbench.prediction import PRIOR, MeasuredPlan, Shift, fit_loss_curve, fit_predictor
 
 CHANCE = 0.1
 
@@ -145,3 +145,124 @@ def test_the_table_is_plain_json():
     table = json.loads(json.dumps(predictor.to_dict()))
     assert table["curves"]["a"]["levels"] == [0.0, 0.5, 0.9]
     assert table["losses"][0] == BASELINE.loss
+
+
+def spread_of(prediction):
+    return prediction.accuracy_high - prediction.accuracy_low
+
+
+BOTH = {"a": 0.8, "b": 0.8}
+
+
+def test_the_band_holds_the_estimate_and_is_nothing_where_nothing_is_cut():
+    predictor = fit_predictor(BASELINE, POINTS, chance=CHANCE)
+    found = predictor.predict(BOTH)
+    assert found.loss_low < found.loss < found.loss_high
+    assert found.accuracy_low < found.accuracy < found.accuracy_high
+    assert spread_of(predictor.predict({})) == 0
+
+
+def test_the_band_of_a_single_measured_cut_is_that_of_the_formula():
+    """No joint cut and certain weights leave the spread of a single cut and the noise."""
+    prior = certain(spread=(0.04, 1.0), loss_noise=0.5)
+    found = fit_predictor(BASELINE, POINTS, chance=CHANCE, prior=prior).predict({"a": 0.9})
+    z, increase = 1.6448536269514722, 1.0
+    noise = z * math.sqrt(0.5 * (increase + 0.01) / 1000)
+    up, down = increase * (math.exp(z * 0.2) - 1), increase * (1 - math.exp(-z * 0.2))
+    assert found.loss_high == pytest.approx(1.3 + math.hypot(up, noise), abs=1e-12)
+    assert found.loss_low == pytest.approx(1.3 - math.hypot(down, noise), abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    "doubt", [{"same_criterion": False}, {"curves_repair": "milder"}, {"curves_repair": "stronger"}]
+)
+def test_curves_of_another_kind_widen_the_band(doubt):
+    plain, doubted = (
+        fit_predictor(BASELINE, POINTS, chance=CHANCE, **more).predict(BOTH) for more in ({}, doubt)
+    )
+    assert math.log(doubted.loss_high - 0.3) - math.log(doubted.loss - 0.3) > math.log(
+        plain.loss_high - 0.3
+    ) - math.log(plain.loss - 0.3)
+
+
+def test_the_band_widens_downwards_where_it_extrapolates():
+    predictor = fit_predictor(BASELINE, POINTS, chance=CHANCE)
+    at_edge, beyond = (predictor.predict({"b": level}) for level in (0.9, 0.95))
+    assert beyond.extrapolated == ("b",)
+    assert beyond.loss_high > 2 * at_edge.loss_high
+    known, unknown = predictor.predict({"b": 0.5}), predictor.predict({"b": 0.5, "c": 0.9})
+    assert unknown.loss_low == known.loss_low
+    assert unknown.loss_high >= predictor.predict({"a": 0.9}).loss_high, "as fragile as any group"
+    nothing = fit_predictor(BASELINE, [], chance=CHANCE).predict({"c": 0.1})
+    assert nothing.accuracy_low < 0.2, "nothing is known: it may be ruined"
+
+
+def test_fewer_images_widen_the_band_and_more_do_not_narrow_it():
+    predictor = fit_predictor(BASELINE, POINTS, chance=CHANCE)
+    few, many, own = (predictor.predict(BOTH, samples) for samples in (100, 5000, None))
+    assert spread_of(few) > spread_of(own)
+    assert many == own
+
+
+MEASURED = [
+    MeasuredPlan({"a": 0.5, "b": 0.8}, 0.62, 0.82, 1000),
+    MeasuredPlan({"a": 0.7, "b": 0.9}, 1.45, 0.55, 300, (0.28, 0.91)),
+    MeasuredPlan({"b": 0.6}, 0.33, 0.895, 5000),
+]
+
+
+def test_plans_teach_as_bayes_says():
+    """Against the information form of the posterior of linear regression."""
+    prior = fit_predictor(BASELINE, POINTS, chance=CHANCE)
+    found = fit_predictor(BASELINE, POINTS, chance=CHANCE, plans=MEASURED).correction
+    rows, targets, precisions = [], [], []
+    for plan in MEASURED:
+        damages = [prior.curves[name].at(level) for name, level in plan.sparsities.items()]
+        increase, jointness = prior.formula(damages)
+        dense = plan.baseline[0] if plan.baseline else 0.3
+        noise = PRIOR.loss_noise * (increase + 0.01) / plan.samples / increase**2
+        size = math.log(max(increase, 0.01) / 0.3)
+        rows.append([1, size, jointness, jointness * size])
+        targets.append(math.log((plan.loss - dense) / increase))
+        precisions.append(1 / (PRIOR.spread[0] + PRIOR.spread[1] * jointness + noise))
+    deviations = np.array(PRIOR.same.deviations)
+    free = np.flatnonzero(deviations)  # the others are known for sure
+    x, y, w = np.array(rows), np.array(targets), np.diag(precisions)
+    mean = np.array(PRIOR.same.weights)
+    seen = x[:, free]
+    information = np.diag(deviations[free] ** -2.0) + seen.T @ w @ seen
+    covariance = np.linalg.inv(information)
+    learnt = mean[free] + covariance @ seen.T @ w @ (y - x @ mean)
+    assert np.array(found.weights)[free] == pytest.approx(learnt, abs=1e-9)
+    assert np.array(found.covariance)[np.ix_(free, free)] == pytest.approx(covariance, abs=1e-9)
+
+
+def test_plans_that_say_nothing_are_passed_over():
+    odd = [
+        MeasuredPlan({"a": 0.5}, math.inf, 0.1, 1000),
+        MeasuredPlan({"a": 0.95}, 2.0, 0.2, 1000),  # beyond the curve
+        MeasuredPlan({"c": 0.5}, 2.0, 0.2, 1000),  # no curve
+        MeasuredPlan({}, 0.3, 0.9, 1000),
+    ]
+    plain = fit_predictor(BASELINE, POINTS, chance=CHANCE)
+    assert fit_predictor(BASELINE, POINTS, chance=CHANCE, plans=odd).correction == plain.correction
+
+
+def test_the_true_weights_are_found_and_the_band_holds():
+    """A made-up network whose joint cuts cost 1.6 times what the formula says, with noise."""
+    random = np.random.default_rng(0)
+    prior = fit_predictor(BASELINE, POINTS, chance=CHANCE)
+    plans = []
+    for _ in range(150):
+        cut = {"a": float(random.uniform(0.4, 0.9)), "b": float(random.uniform(0.6, 0.9))}
+        increase, jointness = prior.formula([prior.curves[g].at(s) for g, s in cut.items()])
+        sd = math.sqrt(PRIOR.spread[0] + PRIOR.spread[1] * jointness)
+        ratio = math.exp(math.log(1.6) * 2 * jointness + random.normal(0, sd))
+        plans.append(MeasuredPlan(cut, 0.3 + increase * ratio, 0.5, 100_000))
+    learnt = fit_predictor(BASELINE, POINTS, chance=CHANCE, plans=plans[:100])
+    inside = [
+        found.loss_low <= plan.loss <= found.loss_high
+        for plan in plans[100:]
+        for found in (learnt.predict(plan.sparsities),)
+    ]
+    assert 0.8 <= np.mean(inside) <= 0.98
