@@ -12,7 +12,6 @@ from workbench.accounting import BYTES_PER_PARAM, size_without
 from workbench.allocation.latencies import TimeModel
 from workbench.allocation.pool import ROUNDING, Pool
 from workbench.errors import PlanError
-from workbench.groups import Group
 
 UNITS = "units"
 """Weights, or channels, of the members: the unit of a target that is a sparsity."""
@@ -22,9 +21,9 @@ Counts = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Bill:
-    """What is kept, as a function of the chosen row of every group's table.
+    """What is kept, as a function of the choice of every group.
 
-    With the share s and the own cost a of the chosen rows: ``fixed + sum(once * s)
+    With the share s and the own cost a of the choices: ``fixed + sum(once * s)
     + sum(twice * s ** 2) + sum of both[g, h] * s[g] * s[h] over pairs g < h + sum(a)``.
 
     Attributes:
@@ -32,42 +31,44 @@ class Bill:
         once: ``(groups,)``.
         twice: ``(groups,)``.
         both: ``(groups, groups)``, symmetric, 0 on the diagonal.
-        shares: For each group the share of every choice.
-        own: For each group the cost of every choice.
+        shares: Share of every choice, ``(groups, choices)``.
+        own: Cost of every choice by itself, ``(groups, choices)``; the squares are in it.
     """
 
     fixed: float
     once: Array
     twice: Array
     both: Array
-    shares: list[Array]
-    own: list[Array]
+    shares: Array
+    own: Array
 
-    @property
+    @cached_property
     def separable(self) -> bool:
         """Whether what a group costs does not depend on the others."""
         return not self.both.any()
 
-    def rows(self, group: int, rates: Array) -> Array:
-        """What each choice of a group costs, others as they are.
+    @cached_property
+    def numbers(self) -> Counts:
+        """The groups from 0, to pick one choice of each."""
+        return np.arange(len(self.once))
+
+    def costs(self, rates: Array) -> Array:
+        """What every choice of a group costs, others as they are, ``(groups, choices)``.
 
         Args:
-            group: Its number.
-            rates: ``once + both @ shares`` at what is chosen now.
+            rates: See ``rates``; at what is chosen now.
         """
-        share = self.shares[group]
-        return self.own[group] + share * (rates[group] + self.twice[group] * share)
+        return np.asarray(self.own + self.shares * rates[:, None])
 
-    def rates(self, share: Array) -> Array:
-        """``once + both @ share``."""
-        return np.asarray(self.once + self.both @ share)
+    def rates(self, chosen: Counts) -> Array:
+        """What a share of each group costs at these choices: ``once + both @ shares``."""
+        return np.asarray(self.once + self.both @ self.shares[self.numbers, chosen])
 
-    def total(self, chosen: Sequence[int]) -> float:
+    def total(self, chosen: Counts) -> float:
         """All that is kept."""
-        share = np.array([own[i] for own, i in zip(self.shares, chosen, strict=True)])
-        own = sum(float(cost[i]) for cost, i in zip(self.own, chosen, strict=True))
-        crossed = self.once + self.twice * share + self.both @ share / 2
-        return self.fixed + own + float(share @ crossed)
+        share = self.shares[self.numbers, chosen]
+        own = float(self.own[self.numbers, chosen].sum())
+        return self.fixed + own + float(share @ (self.once + self.both @ share / 2))
 
 
 class Costs:
@@ -125,61 +126,72 @@ class Costs:
         size = size_without(pool.all, gone)
         return {"params": size.num_nonzero, "macs": size.macs, "bytes": size.bytes}[self.unit]
 
-    def bill(self, choices: Sequence[Counts]) -> Bill:
+    def bill(self, counts: Counts) -> Bill:
         """Tables of what the members keep.
 
         Args:
-            choices: For each member the numbers of its units that may go; at N:M 0 or 1.
+            counts: Numbers of units of each member that may go, ``(members, choices)``; at N:M 0
+                or 1.
         """
         pool = self._pool
-        structured = pool.kind == "channel"
-        if self.unit == UNITS and structured:
-            own = [
-                (group.num_units - gone).astype(float)
-                for group, gone in zip(pool.members, choices, strict=True)
-            ]
-            return _separate(0.0, own)
-        if not structured:
-            own = [
-                self._of_layer(group, gone_weights(pool, group, gone))
-                for group, gone in zip(pool.members, choices, strict=True)
-            ]
-            rest = 0.0 if self.unit == UNITS else self.kept({}) - self._dense_members()
-            return _separate(rest, own)
+        if pool.kind != "channel":
+            gone = counts * self._unit_weights[:, None] // self._units[:, None]
+            rest = 0.0 if self.unit == UNITS else self.kept({}) - self._dense_members
+            return _separate(rest, self._of_layers(gone, slice(None)))
+        if self.unit == UNITS:
+            return _separate(0.0, self._units[:, None] - counts.astype(float))
         if self.unit == "latency":
-            return self._bill_of_times(choices)
-        shares = [
-            1 - gone / group.num_units for group, gone in zip(pool.members, choices, strict=True)
-        ]
+            return self._bill_of_times(counts)
         weight = BYTES_PER_PARAM if self.unit == "bytes" else 1
         parts = [
             (term.groups, float(term.macs if self.unit == "macs" else weight * term.num_params))
             for term in pool.all.terms
         ]
         locked = {name: self._locked_share(name) for name in pool.locked}
-        own = [np.zeros(len(share)) for share in shares]
-        return self._crossed(parts, locked, shares, own, 0.0)
+        shares = 1 - counts / self._units[:, None]
+        return self._crossed(parts, locked, shares, np.zeros(shares.shape), 0.0)
+
+    def of_count(self, member: int, count: int) -> float:
+        """What a layer keeps without so many of its units; not for channels."""
+        gone = np.array([[count * self._unit_weights[member] // self._units[member]]])
+        return float(self._of_layers(gone, slice(member, member + 1))[0, 0])
+
+    @cached_property
+    def _units(self) -> Counts:
+        """Units of each member; at N:M one."""
+        if self._pool.kind == "nm":
+            return np.ones(len(self._pool.members), dtype=np.int64)
+        return np.array([group.num_units for group in self._pool.members])
+
+    @cached_property
+    def _unit_weights(self) -> Counts:
+        """Weights of all units of each member; at N:M those that may go."""
+        if self._pool.kind == "nm":
+            names = [group.name for group in self._pool.members]
+            return np.array([self._pool.all.num_pruned_weights(name, 1.0) for name in names])
+        return np.array([group.num_params for group in self._pool.members])
 
     def _locked_share(self, name: str) -> float:
         group = self._pool.all.group(name)
         return group.num_kept(self._pool.locked[name], self._pool.multiple) / group.num_units
 
-    def _bill_of_times(self, choices: Sequence[Counts]) -> Bill:
-        shares, own = [], []
-        for group, gone in zip(self._pool.members, choices, strict=True):
-            split = [self._times.split(group.name, group.num_units - int(g)) for g in gone]
-            shares.append(np.array([share for share, _ in split]))
-            own.append(np.array([-beside for _, beside in split]))
+    def _bill_of_times(self, counts: Counts) -> Bill:
+        shares, own = np.empty(counts.shape), np.empty(counts.shape)
+        for i, group in enumerate(self._pool.members):
+            kept = (group.num_units - counts[i]).tolist()
+            split = {width: self._times.split(group.name, width) for width in set(kept)}
+            shares[i] = [split[width][0] for width in kept]
+            own[i] = [-split[width][1] for width in kept]
         locked, aside = {}, 0.0
         for name, value in self._pool.locked.items():
-            kept = self._pool.all.group(name).num_kept(value, self._pool.multiple)
-            locked[name], beside = self._times.split(name, kept)
+            kept_units = self._pool.all.group(name).num_kept(value, self._pool.multiple)
+            locked[name], beside = self._times.split(name, kept_units)
             aside += beside
         return self._crossed(self._times.parts, locked, shares, own, -aside)
 
     def _crossed(
         self, parts: Sequence[tuple[tuple[str, ...], float]], locked: Mapping[str, float],
-        shares: list[Array], own: list[Array], fixed: float,
+        shares: Array, own: Array, fixed: float,
     ) -> Bill:  # fmt: skip
         """A bill of parts that shrink with up to two groups."""
         number = {group.name: i for i, group in enumerate(self._pool.members)}
@@ -197,40 +209,33 @@ class Costs:
             else:
                 both[which[0], which[1]] += cost
                 both[which[1], which[0]] += cost
-        return Bill(fixed, once, twice, both, shares, own)
+        return Bill(fixed, once, twice, both, shares, own + twice[:, None] * shares**2)
 
+    @cached_property
     def _dense_members(self) -> float:
-        nothing = np.zeros(1, dtype=np.int64)
-        return sum(float(self._of_layer(group, nothing)[0]) for group in self._pool.members)
+        nothing = np.zeros((len(self._pool.members), 1), dtype=np.int64)
+        return float(self._of_layers(nothing, slice(None)).sum())
 
-    def of_count(self, group: Group, count: int) -> float:
-        """What a layer keeps without so many of its units; not for channels."""
-        gone = gone_weights(self._pool, group, np.array([count]))
-        return float(self._of_layer(group, gone)[0])
+    @cached_property
+    def _layers(self) -> Counts:
+        """Weights, parameters and MACs of the members' layers, ``(3, members, 1)``."""
+        layers = [group.layer for group in self._pool.members]
+        rows = [(row.num_weights, row.num_params, row.macs) for row in layers if row]
+        return np.array(rows, dtype=np.int64).T[:, :, None]
 
-    def _of_layer(self, group: Group, gone: Counts) -> Array:
-        """What a layer keeps without so many weights."""
-        layer = group.layer
-        assert layer is not None
-        kept = layer.num_weights - gone
+    def _of_layers(self, gone: Counts, which: slice) -> Array:
+        """What layers keep without so many weights, ``(layers, choices)``."""
+        weights, params, macs = self._layers[:, which]
+        kept = weights - gone
         if self.unit == "macs":
-            return np.asarray(layer.macs * kept // layer.num_weights, dtype=float)
+            return (macs * kept // weights).astype(float)
         if self.unit == "bytes":
-            sparse = BYTES_PER_PARAM * kept + -(-layer.num_weights // 8)
-            rest = BYTES_PER_PARAM * (layer.num_params - layer.num_weights)
-            return np.minimum(BYTES_PER_PARAM * layer.num_weights, sparse).astype(float) + rest
+            sparse = BYTES_PER_PARAM * kept + -(-weights // 8)
+            rest = BYTES_PER_PARAM * (params - weights)
+            return np.asarray(np.minimum(BYTES_PER_PARAM * weights, sparse) + rest, dtype=float)
         return kept.astype(float)
 
 
-def gone_weights(pool: Pool, group: Group, counts: Counts) -> Counts:
-    """Weights that go with numbers of a layer's units; at N:M with 0 or 1."""
-    if pool.kind == "nm":
-        thinned = pool.all.num_pruned_weights(group.name, 1.0)
-        return counts * thinned
-    return counts * group.num_params // group.num_units
-
-
-def _separate(fixed: float, own: list[Array]) -> Bill:
+def _separate(fixed: float, own: Array) -> Bill:
     none = np.zeros(len(own))
-    zero = [np.zeros(len(row)) for row in own]
-    return Bill(fixed, none, none, np.zeros((len(own), len(own))), zero, own)
+    return Bill(fixed, none, none, np.zeros((len(own), len(own))), np.zeros(own.shape), own)

@@ -71,21 +71,50 @@ def predictor_of(pool: Pool) -> Predictor:
     return fit_predictor(pool.curves.baseline, pool.curves.points, chance=chance)
 
 
-def increases(curve: LossCurve, sparsities: Array) -> Array:
-    """``curve.at`` for many sparsities at once; of the same shape."""
-    levels, heights = np.array(curve.levels), np.array(curve.increases)
-    slopes, last = np.array(curve.slopes), len(curve.levels) - 1
-    i = np.clip(np.searchsorted(levels, sparsities, side="right") - 1, 0, last - 1)
-    width = levels[i + 1] - levels[i]
-    t = (sparsities - levels[i]) / width
-    inside = (
-        heights[i]
-        + (heights[i + 1] - heights[i]) * t * t * (3 - 2 * t)
-        + width * t * (1 - t) * (slopes[i] * (1 - t) - slopes[i + 1] * t)
-    )
-    secant = (heights[last] - heights[last - 1]) / (levels[last] - levels[last - 1])
-    behind = heights[last] + max(secant, slopes[last]) * (sparsities - levels[last])
-    return np.asarray(np.where(sparsities >= levels[last], behind, np.maximum(inside, 0.0)))
+class Curves:
+    """Several loss curves at once.
+
+    Args:
+        curves: One for each group.
+    """
+
+    def __init__(self, curves: Sequence[LossCurve]) -> None:
+        width = max(len(curve.levels) for curve in curves)
+        knots = np.array([
+            [_padded(curve.levels, width, np.inf), _padded(curve.increases, width, 0.0),
+             _padded(curve.slopes, width, 0.0)]
+            for curve in curves
+        ])  # fmt: skip
+        self._levels, self._heights, self._slopes = knots.transpose(1, 0, 2)
+        last = np.array([[len(curve.levels) - 1] for curve in curves])
+        self.last_levels = np.take_along_axis(self._levels, last, 1)
+        self._last_heights = np.take_along_axis(self._heights, last, 1)
+        before = np.take_along_axis(self._levels, last - 1, 1)
+        rise = self._last_heights - np.take_along_axis(self._heights, last - 1, 1)
+        ends = np.take_along_axis(self._slopes, last, 1)
+        self._last_slopes = np.maximum(rise / (self.last_levels - before), ends)
+        self._last = last
+
+    def at(self, sparsities: Array) -> Array:
+        """``LossCurve.at`` for sparsities of each group, ``(groups, choices)``."""
+        behind = sparsities >= self.last_levels
+        i = (self._levels[:, None, :] <= sparsities[:, :, None]).sum(2) - 1
+        i = np.clip(i, 0, self._last - 1)
+        left, low = np.take_along_axis(self._levels, i, 1), np.take_along_axis(self._heights, i, 1)
+        width = np.take_along_axis(self._levels, i + 1, 1) - left
+        rise = np.take_along_axis(self._heights, i + 1, 1) - low
+        first = np.take_along_axis(self._slopes, i, 1)
+        second = np.take_along_axis(self._slopes, i + 1, 1)
+        t = (sparsities - left) / width
+        inside = (
+            low + rise * t * t * (3 - 2 * t) + width * t * (1 - t) * (first * (1 - t) - second * t)
+        )
+        beyond = self._last_heights + self._last_slopes * (sparsities - self.last_levels)
+        return np.asarray(np.maximum(np.where(behind, beyond, inside), 0.0))
+
+
+def _padded(row: Sequence[float], width: int, value: float) -> list[float]:
+    return [*row, *[value] * (width - len(row))]
 
 
 class Damage:

@@ -10,161 +10,167 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from workbench.allocation.costs import Array
+from workbench.allocation.costs import Array, Bill, Counts
 from workbench.allocation.knapsack import EVEN
-from workbench.allocation.problem import Chosen, Tables
+from workbench.allocation.problem import Tables
 
-PRICES = 24
+PRICES = 40
+CLOSE = 1.003
+"""Prices of this ratio are the same."""
 SWEEPS = 8
-EXCHANGES = 400
-STEPS = (1, 2, 4, 8)
+STARTS = 6
+EXCHANGES = 200
+PAIRS = 160
+"""So many changes of one group, the most promising, are paired with each other."""
 
 
-def solve_crossed(tables: Tables, starts: Iterable[Chosen]) -> Chosen:
+def solve_crossed(tables: Tables, starts: Iterable[Counts]) -> Counts:
     """Choices of small damage that meet the limit, never worse than the starts that do.
 
     Args:
         tables: Choices; the last ones of all groups meet the limit.
         starts: Known solutions, from which the search begins as well.
     """
-    known = [start for start in starts if tables.fits(start)]
-    state = State(tables, [len(own) - 1 for own in tables.counts])
-    found = [*known, *by_price(tables, state)]
-    ranked = sorted(found, key=tables.damage)
-    distinct = [chosen for i, chosen in enumerate(ranked) if chosen not in ranked[:i]]
-    best = [exchanged(tables, chosen) for chosen in distinct[:STARTS]]
-    return min([*best, *known], key=tables.damage)
+    found = [start for start in starts if tables.fits(start)]
+    price, by_price = _search_price(tables)
+    ranked = sorted([*found, *by_price], key=tables.damage)
+    best = [_exchanged(tables, price, chosen) for chosen in _distinct(ranked)[:STARTS]]
+    return min([*best, *found], key=tables.damage)
 
 
-STARTS = 3
+def improve_crossed(tables: Tables, start: Counts) -> Counts:
+    """The start, improved by changes of one group and by exchanges between two."""
+    return _exchanged(tables, _price_at(tables, start), start)
 
 
-class State:
-    """What is chosen now, with the rates at which every group's share is charged.
-
-    Attributes:
-        chosen: The choice of each group.
-        rates: ``bill.rates`` at that.
-    """
-
-    def __init__(self, tables: Tables, chosen: Chosen) -> None:
-        self.tables, self.chosen = tables, list(chosen)
-        pairs = zip(tables.bill.shares, chosen, strict=True)
-        self.rates = tables.bill.rates(np.array([own[i] for own, i in pairs]))
-
-    def set(self, group: int, choice: int) -> None:
-        """Choose another for one group."""
-        share = self.tables.bill.shares[group]
-        self.rates += self.tables.bill.both[group] * (share[choice] - share[self.chosen[group]])
-        self.chosen[group] = choice
-
-    def settle(self, price: float) -> None:
-        """Set each group to its best choice at a price, over and over until none changes."""
-        tables = self.tables
-        for _ in range(SWEEPS):
-            changed = False
-            for group, damage in enumerate(tables.damages):
-                priced = damage + price * tables.bill.rows(group, self.rates)
-                choice = int(priced.argmin())
-                if priced[choice] < priced[self.chosen[group]]:
-                    self.set(group, choice)
-                    changed = True
-            if not changed:
-                return
+def _distinct(solutions: Iterable[Counts]) -> list[Counts]:
+    return list({tuple(chosen.tolist()): chosen for chosen in solutions}.values())
 
 
-def by_price(tables: Tables, state: State) -> list[Chosen]:
-    """The best solutions that prices lead to; the state is where the search stands."""
-    found, low, high = [], 0.0, _first_price(tables)
+def _search_price(tables: Tables) -> tuple[float, list[Counts]]:
+    """The least price at which the limit is met, and solutions on the way to it."""
+    chosen, groups = tables.sizes - 1, _apart(tables.bill)
+    found, low, high = [chosen], 0.0, _first_price(tables)
     for _ in range(PRICES):
-        state.settle(high)
-        if tables.fits(state.chosen):
-            found.append(list(state.chosen))
-            break
-        low, high = high, high * 4
-    for _ in range(PRICES):
-        middle = (low * high) ** 0.5 if low else high / 4
-        state.settle(middle)
-        if tables.fits(state.chosen):
-            found.append(list(state.chosen))
-            high = middle
+        price = high if not low else (low * high) ** 0.5
+        chosen = _settled(tables, price, chosen, groups)
+        if tables.fits(chosen):
+            found.append(chosen)
+            high = price if low else high / 4
         else:
-            low = middle
-        if low and high / low < 1.001:
+            low, high = price, high if low else high * 4
+        if low and high / low < CLOSE:
             break
-    return found
+    return high, found
 
 
 def _first_price(tables: Tables) -> float:
     """Damage of cutting everything for what it saves."""
-    first, last = [0] * len(tables.counts), [len(own) - 1 for own in tables.counts]
+    last = tables.sizes - 1
+    first = np.zeros_like(last)
     saved = tables.bill.total(first) - tables.bill.total(last)
     return max(EVEN, tables.damage(last) - tables.damage(first)) / max(EVEN, saved)
 
 
-def exchanged(tables: Tables, chosen: Chosen) -> Chosen:
-    """Improve a solution by changes of one group, and by exchanges between two."""
-    search = _Exchange(tables, chosen)
-    for _ in range(EXCHANGES):
-        if not search.relax() and not search.exchange():
+def _apart(bill: Bill) -> list[Counts]:
+    """Groups in sets that share no cost, so that all of a set can be set at once."""
+    colours: list[list[int]] = []
+    for group in range(len(bill.both)):
+        free = next((own for own in colours if not bill.both[group, own].any()), None)
+        if free is None:
+            colours.append([group])
+        else:
+            free.append(group)
+    return [np.array(own) for own in colours]
+
+
+def _settled(tables: Tables, price: float, start: Counts, apart: list[Counts]) -> Counts:
+    """Set each group to its best choice at a price, over and over until none changes."""
+    bill, chosen = tables.bill, start.copy()
+    share = bill.shares[bill.numbers, chosen]
+    for _ in range(SWEEPS):
+        before = chosen.copy()
+        for own in apart:
+            rates = bill.once[own] + bill.both[own] @ share
+            costs = bill.own[own] + bill.shares[own] * rates[:, None]
+            chosen[own] = (tables.damages[own] + price * costs).argmin(1)
+            share[own] = bill.shares[own, chosen[own]]
+        if (before == chosen).all():
             break
-    return search.state.chosen
+    return chosen
 
 
-class _Exchange:
-    """A solution and all changes of one group, as matrices ``(groups, choices)``."""
+def _price_at(tables: Tables, chosen: Counts) -> float:
+    """What damage the groups pay for a cost: the median over their next and last steps."""
+    costs = tables.bill.costs(tables.bill.rates(chosen))
+    groups, prices = tables.bill.numbers, []
+    for step in (-1, 1):
+        near = np.clip(chosen + step, 0, tables.sizes - 1)
+        damage = tables.damages[groups, near] - tables.damages[groups, chosen]
+        saved = costs[groups, chosen] - costs[groups, near]
+        prices += (damage[saved != 0] / saved[saved != 0]).tolist()
+    return float(np.median(prices)) if prices else 0.0
 
-    def __init__(self, tables: Tables, chosen: Chosen) -> None:
-        self._tables, self.state = tables, State(tables, chosen)
-        bill, width = tables.bill, max(map(len, tables.counts))
-        shape = (len(tables.counts), width)
-        self._damages = np.full(shape, np.inf)
-        self._shares, self._own = np.zeros(shape), np.zeros(shape)
-        for i, damage in enumerate(tables.damages):
-            self._damages[i, : len(damage)] = damage
-            self._shares[i, : len(damage)] = bill.shares[i]
-            self._own[i, : len(damage)] = bill.own[i] + bill.twice[i] * bill.shares[i] ** 2
-        self._rows = np.arange(len(tables.counts))
 
-    def relax(self) -> bool:
-        """Make the one change that takes most damage away within the limit; False if none does."""
-        left = self._tables.most - self._tables.bill.total(self.state.chosen)
-        found = self._best(self.state.rates, left, -1)
-        if found is None:
-            return False
-        self.state.set(*found[:2])
-        return True
+def _exchanged(tables: Tables, price: float, start: Counts) -> Counts:
+    """Improve a solution by changes of one group, and by exchanges between two."""
+    chosen = start.copy()
+    for _ in range(EXCHANGES):
+        if not _exchange_(tables, price, chosen):
+            break
+    return chosen
 
-    def exchange(self) -> bool:
-        """Make the best exchange of the first group that has one; False if none has."""
-        tables, state = self._tables, self.state
-        left = tables.most - tables.bill.total(state.chosen)
-        for group, now in enumerate(state.chosen):
-            damages = tables.damages[group]
-            costs = tables.bill.rows(group, state.rates)
-            for step in STEPS:
-                if now + step >= len(damages):
-                    break
-                share = tables.bill.shares[group]
-                rates = state.rates + tables.bill.both[group] * (share[now + step] - share[now])
-                freed = left + float(costs[now] - costs[now + step])
-                found = self._best(rates, freed, group)
-                if found and found[2] > (damages[now + step] - damages[now]) * (1 + EVEN) + EVEN:
-                    state.set(group, now + step)
-                    state.set(*found[:2])
-                    return True
+
+def _exchange_(tables: Tables, price: float, chosen: Counts) -> bool:
+    """Make the change of one group, or of two, that takes most damage away; False if none does.
+
+    Two changes together pay only if both are worth about their cost at the common price, so the
+    changes are ranked by that and the best are paired.
+    """
+    bill, groups = tables.bill, tables.bill.numbers
+    costs = bill.costs(bill.rates(chosen))
+    more = costs - costs[groups, chosen][:, None]
+    worse = tables.damages - tables.damages[groups, chosen][:, None]
+    worth = worse + price * more
+    worth[groups, chosen] = np.inf
+    flat = worth.ravel()
+    ranked = np.flatnonzero(flat < np.inf)
+    if len(ranked) > PAIRS:
+        ranked = ranked[flat[ranked].argpartition(PAIRS)[:PAIRS]]
+    if not len(ranked):
         return False
+    group, choice = np.divmod(ranked, worth.shape[1])
+    left = tables.most - bill.total(chosen)
+    gain, pair = _best_pair(
+        bill, group, bill.shares[group, choice] - bill.shares[group, chosen[group]],
+        worse[group, choice], more[group, choice], left,
+    )  # fmt: skip
+    if gain <= EVEN:
+        return False
+    for place in pair:
+        chosen[group[place]] = choice[place]
+    return True
 
-    def _best(self, rates: Array, left: float, but: int) -> tuple[int, int, float] | None:
-        """The change of one group that takes most damage away and costs no more than is left."""
-        now = np.asarray(self.state.chosen)
-        costs = self._own + self._shares * rates[:, None]
-        more = costs - costs[self._rows, now][:, None]
-        gain = self._damages[self._rows, now][:, None] - self._damages
-        gain[more > left] = -np.inf
-        if but >= 0:
-            gain[but] = -np.inf
-        place = int(gain.argmax())
-        group, choice = divmod(place, gain.shape[1])
-        most = float(gain[group, choice])
-        return (group, choice, most) if most > EVEN else None
+
+def _best_pair(
+    bill: Bill, group: Counts, share: Array, worse: Array, more: Array, left: float
+) -> tuple[float, tuple[int, int]]:
+    """The pair of changes, or one change twice, that takes most damage away within the limit.
+
+    Args:
+        bill: The costs.
+        group: The group of each change.
+        share: What it adds to its group's share.
+        worse: What it adds to the damage.
+        more: What it adds to the cost.
+        left: What may be added.
+    """
+    cost = more[:, None] + more + bill.both[np.ix_(group, group)] * np.outer(share, share)
+    damage = worse[:, None] + worse
+    same = group[:, None] == group
+    cost[same], damage[same] = np.inf, np.inf
+    np.fill_diagonal(cost, more)
+    np.fill_diagonal(damage, worse)
+    damage[cost > left] = np.inf
+    first, second = divmod(int(damage.argmin()), len(group))
+    return -float(damage[first, second]), (first, second)

@@ -2,9 +2,10 @@
 
 import numpy as np
 
+from workbench.allocation.costs import Array, Counts
 from workbench.allocation.problem import Problem, spaced
 
-GRID = 1_000
+GRID = 500
 """At most so many numbers of units of a group."""
 ROUNDS = 40
 
@@ -26,37 +27,28 @@ class EqualLoss:
 
     def counts(self) -> list[int]:
         """How many units of each group go."""
-        tables = self._tables
-        heights = np.unique(np.concatenate(tables.increases))
-        free = self._within(0.0, 1.0)
-        if not tables.fits(free):
+        tables, whole = self._tables, self._tables.counts.max(1) + 1
+        heights = np.unique(tables.increases)
+        if not tables.fits(self._within(0.0, whole)):
             low, high = 0, len(heights) - 1
             while high - low > 1:
                 middle = (low + high) // 2
-                if tables.fits(self._within(float(heights[middle]), 1.0)):
+                if tables.fits(self._within(float(heights[middle]), whole)):
                     high = middle
                 else:
                     low = middle
-            return tables.taken(self._within(float(heights[high]), 1.0))
+            return tables.taken(self._within(float(heights[high]), whole))
         least, most = -1.0, 1.0
         for _ in range(ROUNDS):
-            middle_part = (least + most) / 2
-            if tables.fits(self._within(0.0, middle_part)):
-                most = middle_part
+            part = (least + most) / 2
+            if tables.fits(self._within(0.0, self._problem.units * part)):
+                most = part
             else:
-                least = middle_part
-        return tables.taken(self._within(0.0, most))
+                least = part
+        return tables.taken(self._within(0.0, self._problem.units * most))
 
-    def _within(self, increase: float, most: float) -> list[int]:
-        """The last choice of each group that costs no more and goes no further than ``most``."""
-        units = [group.num_units for group in self._problem.pool.members]
-        if self._problem.pool.kind == "nm":
-            units = [1] * len(units)
-        chosen = []
-        for rising, counts, total in zip(
-            self._tables.increases, self._tables.counts, units, strict=True
-        ):
-            by_loss = int(np.searchsorted(rising, increase, side="right")) - 1
-            by_size = int(np.searchsorted(counts, most * total, side="right")) - 1
-            chosen.append(max(0, min(by_loss, by_size)))
-        return chosen
+    def _within(self, increase: float, most: Array) -> Counts:
+        """The last choice of each group that costs no more and takes no more units."""
+        tables = self._tables
+        able = (tables.increases <= increase) & (tables.counts <= most[:, None])
+        return np.asarray(np.minimum(np.maximum(able.sum(1), 1), tables.sizes) - 1)

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from workbench.allocation.problem import Chosen, Problem, Tables, between, spaced
+from workbench.allocation.costs import Array, Counts
+from workbench.allocation.problem import Problem, Tables, between, give_back_, spaced
 
 GRID = 41
 """At most so many steps of a group."""
@@ -24,70 +25,60 @@ class Greedy:
 
     def counts(self) -> list[int]:
         """How many units of each group go."""
-        tables = saving_steps(self._problem)
-        chosen, last = descend(tables)
+        tables = _saving_steps(self._problem)
+        chosen, last = _descend(tables)
         counts = tables.taken(chosen)
-        if last is None:
+        if last < 0:
             return counts
-        before = int(tables.counts[last][chosen[last] - 1])
-        return _shorten(self._problem, counts, last, before)
+        if self._problem.pool.kind == "channel":
+            before = int(tables.counts[last, chosen[last] - 1])
+            return _shorten(self._problem, counts, last, before)
+        if self._problem.pool.kind != "nm":
+            left = tables.most - tables.bill.total(chosen)
+            give_back_(self._problem, counts, left, [last])
+        return counts
 
 
-def saving_steps(problem: Problem) -> Tables:
+def _saving_steps(problem: Problem) -> Tables:
     """Tables of evenly spaced choices, without those that save nothing over the ones before."""
     tables = problem.tables(lambda _, counts: spaced(counts, GRID))
-    rates = tables.bill.rates(np.array([own[0] for own in tables.bill.shares]))
-    saving = []
-    for i, own in enumerate(tables.counts):
-        costs = tables.bill.rows(i, rates)
-        least = np.minimum.accumulate(costs)
-        keep = np.concatenate([[True], costs[1:] < least[:-1]])
-        saving.append(own[keep])
-    return problem.tables(lambda i, _: saving[i])
+    costs = tables.bill.costs(tables.bill.rates(np.zeros(len(tables.counts), dtype=np.int64)))
+    least = np.minimum.accumulate(costs, axis=1)
+    keep = np.ones(costs.shape, dtype=bool)
+    keep[:, 1:] = costs[:, 1:] < least[:, :-1]
+    return problem.tables(lambda i, _: tables.counts[i, keep[i]])
 
 
-def descend(tables: Tables) -> tuple[Chosen, int | None]:
+def _descend(tables: Tables) -> tuple[Counts, int]:
     """Take steps until the limit is met.
 
     Returns:
-        What is chosen then, and the group of the last step; None where none was needed.
+        What is chosen then, and the group of the last step; -1 where none was needed.
     """
-    bill, groups = tables.bill, len(tables.counts)
-    chosen = [0] * groups
-    share = np.array([own[0] for own in bill.shares])
-    rates, total, last = bill.rates(share), bill.total(chosen), None
-    steps = [_Step(tables, i) for i in range(groups)]
-    price = np.array([step.damage for step in steps])
-    linear = np.array([step.linear for step in steps])
-    other = np.array([step.other for step in steps])
+    bill = tables.bill
+    chosen, last = np.zeros(len(tables.counts), dtype=np.int64), -1
+    rates, total = bill.rates(chosen), bill.total(chosen)
+    damages, shares = _steps(tables.damages, np.inf), _steps(-bill.shares, 0.0)
+    own = _steps(-bill.own, 0.0)
+    damage, share, alone = damages[:, 0].copy(), shares[:, 0].copy(), own[:, 0].copy()
     while total > tables.most:
-        saved = rates * linear + other
-        with np.errstate(divide="ignore", invalid="ignore"):
-            each = np.where(saved > 0, price / saved, np.inf)
-        each[np.isinf(price)] = np.inf
-        last = int(each.argmin())
-        if np.isinf(each[last]):
-            last = int(np.where(np.isinf(price), -np.inf, saved).argmax())
-        chosen[last] += 1
+        saved = rates * share + alone
+        last = int((damage / np.maximum(saved, 1e-300)).argmin())
+        if not np.isfinite(damage[last]):
+            break
         total -= float(saved[last])
-        rates -= bill.both[last] * linear[last]
-        step = _Step(tables, last, chosen[last])
-        price[last], linear[last], other[last] = step.damage, step.linear, step.other
+        rates -= bill.both[last] * share[last]
+        chosen[last] += 1
+        at = int(chosen[last])
+        damage[last], share[last], alone[last] = damages[last, at], shares[last, at], own[last, at]
     return chosen, last
 
 
-class _Step:
-    """The next step of a group: its damage, and what it saves as ``rate * linear + other``."""
-
-    def __init__(self, tables: Tables, group: int, at: int = 0) -> None:
-        if at + 1 >= len(tables.counts[group]):
-            self.damage, self.linear, self.other = np.inf, 0.0, 0.0
-            return
-        share, own = tables.bill.shares[group], tables.bill.own[group]
-        twice = float(tables.bill.twice[group])
-        self.damage = float(tables.damages[group][at + 1] - tables.damages[group][at])
-        self.linear = float(share[at] - share[at + 1])
-        self.other = float(own[at] - own[at + 1] + twice * (share[at] ** 2 - share[at + 1] ** 2))
+def _steps(values: Array, end: float) -> Array:
+    """Differences from each choice to the next; behind the last one another value."""
+    with np.errstate(invalid="ignore"):
+        steps = np.nan_to_num(np.diff(values, axis=1), nan=np.inf, posinf=np.inf)
+    return np.concatenate([steps, np.full((len(values), 1), end)], axis=1)
 
 
 def _shorten(problem: Problem, counts: list[int], group: int, least: int) -> list[int]:
@@ -95,14 +86,13 @@ def _shorten(problem: Problem, counts: list[int], group: int, least: int) -> lis
     tables = problem.tables(
         lambda i, own: between(own, least, counts[i]) if i == group else [counts[i]]
     )
-    chosen = [0] * len(counts)
-    low, high = -1, len(tables.counts[group]) - 1
+    chosen = np.zeros(len(counts), dtype=np.int64)
+    low, high = -1, int(tables.sizes[group]) - 1
     while high - low > 1:
-        middle = (low + high) // 2
-        chosen[group] = middle
+        chosen[group] = (low + high) // 2
         if tables.fits(chosen):
-            high = middle
+            high = (low + high) // 2
         else:
-            low = middle
-    counts[group] = int(tables.counts[group][high])
+            low = (low + high) // 2
+    counts[group] = int(tables.counts[group, high])
     return counts

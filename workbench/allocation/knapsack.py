@@ -11,132 +11,109 @@ References:
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from workbench.allocation.costs import Array
-from workbench.allocation.problem import Chosen, Tables
+from workbench.allocation.costs import Array, Counts
+from workbench.allocation.problem import Tables
 
-MAX_STATES = 4_000
+MAX_STATES = 1_000
 """Beyond so many states of the dynamic programme the least promising go."""
-HALVINGS = 60
+HALVINGS = 50
 EVEN = 1e-12
 
 
-@dataclass(frozen=True)
-class Padded:
-    """Choices of all groups as two matrices, ``(groups, choices)``.
-
-    Rows are filled up by copies of their last choice with infinite damage.
-    """
-
-    damages: Array
-    costs: Array
-
-    @classmethod
-    def of(cls, damages: Sequence[Array], costs: Sequence[Array]) -> "Padded":
-        """Put rows of different lengths into matrices."""
-        width = max(map(len, damages))
-        shape = (len(damages), width)
-        both = cls(np.full(shape, np.inf), np.zeros(shape))
-        for row, (damage, cost) in enumerate(zip(damages, costs, strict=True)):
-            both.damages[row, : len(damage)] = damage
-            both.costs[row, : len(cost)] = cost
-            both.costs[row, len(cost) :] = cost[-1]
-        return both
-
-    def best(self, price: float) -> Chosen:
-        """For each group the choice of least damage plus price times cost."""
-        priced: list[int] = (self.damages + price * self.costs).argmin(1).tolist()
-        return priced
-
-
-def solve_separable(tables: Tables, starts: Iterable[Chosen]) -> Chosen:
+def solve_separable(tables: Tables, starts: Iterable[Counts]) -> Counts:
     """The choices of least damage that meet the limit; exact unless states had to be dropped.
 
     Args:
         tables: Choices whose costs add up; the last ones of all groups meet the limit.
         starts: Known solutions; the result is never worse.
     """
-    rows = [tables.bill.rows(i, tables.bill.once) for i in range(len(tables.counts))]
+    costs = tables.bill.costs(tables.bill.once)
     limit = tables.most - tables.bill.fixed
-    padded = Padded.of(tables.damages, rows)
-    price = fair_price(padded, limit)
+    price = fair_price(tables.damages, costs, limit)
     known = [start for start in starts if tables.fits(start)]
-    known.append(_filled(padded, limit, _cheapest(padded)))
-    known.append(_filled(padded, limit, padded.best(price)))
+    cheapest = np.where(np.isinf(tables.damages), np.inf, costs).argmin(1)
+    firsts = (cheapest, best_at(price, tables.damages, costs))
+    known += [filled(tables.damages, costs, limit, first) for first in firsts]
     best = min(known, key=tables.damage)
-    return _improved(tables, rows, limit, price, best)
+    return _improved(tables, costs, limit, price, best)
 
 
-def fair_price(padded: Padded, limit: float) -> float:
-    """The least price of cost at which the best choices meet the limit."""
-    groups = np.arange(len(padded.costs))
+def best_at(price: float, damages: Array, costs: Array) -> Counts:
+    """For each group the choice of least damage plus price times cost."""
+    return np.asarray((damages + price * costs).argmin(1))
+
+
+def fair_price(damages: Array, costs: Array, limit: float) -> float:
+    """The least price of cost at which the best choices meet the limit.
+
+    Args:
+        damages: ``(groups, choices)``.
+        costs: Of the same shape.
+        limit: The most cost.
+    """
+    groups = np.arange(len(costs))
 
     def fits(price: float) -> bool:
-        return bool(padded.costs[groups, padded.best(price)].sum() <= limit)
+        return bool(costs[groups, best_at(price, damages, costs)].sum() <= limit)
 
     if fits(0.0):
         return 0.0
-    high = 1e-6 / max(EVEN, float(padded.costs.max() - padded.costs.min()))
-    for _ in range(4 * HALVINGS):
+    low, high = 0.0, 1e-6 / max(EVEN, float(costs.max() - costs.min()))
+    for _ in range(HALVINGS):
         if fits(high):
             break
-        high *= 4
-    low = 0.0
+        low, high = high, high * 8
     for _ in range(HALVINGS):
         middle = (low + high) / 2
         low, high = (low, middle) if fits(middle) else (middle, high)
+        if high - low <= 1e-9 * high:
+            break
     return high
 
 
-def _cheapest(padded: Padded) -> Chosen:
-    chosen: list[int] = padded.costs.argmin(1).tolist()
-    return chosen
-
-
-def _filled(padded: Padded, limit: float, chosen: Chosen) -> Chosen:
+def filled(damages: Array, costs: Array, limit: float, chosen: Counts) -> Counts:
     """Use what is left of the limit: again and again the change that saves most damage."""
-    groups, now = np.arange(len(chosen)), np.array(chosen)
-    left = limit - float(padded.costs[groups, now].sum())
+    groups, now = np.arange(len(chosen)), chosen.copy()
+    left = limit - float(costs[groups, now].sum())
     while True:
-        more = padded.costs - padded.costs[groups, now][:, None]
-        gain = np.where(more <= left, padded.damages[groups, now][:, None] - padded.damages, 0.0)
+        more = costs - costs[groups, now][:, None]
+        gain = np.where(more <= left, damages[groups, now][:, None] - damages, 0.0)
         group, choice = divmod(int(gain.argmax()), gain.shape[1])
         if gain[group, choice] <= 0:
-            filled: list[int] = now.tolist()
-            return filled
+            return now
         left -= float(more[group, choice])
         now[group] = choice
 
 
 def _improved(
-    tables: Tables, rows: Sequence[Array], limit: float, price: float, known: Chosen
-) -> Chosen:  # fmt: skip
+    tables: Tables, costs: Array, limit: float, price: float, known: Counts
+) -> Counts:  # fmt: skip
     """The optimum, or what is known where nothing beats it."""
-    priced = [damage + price * row for damage, row in zip(tables.damages, rows, strict=True)]
-    floor = [float(own.min()) for own in priced]
-    bound, best = sum(floor) - price * limit, tables.damage(known)
+    priced = tables.damages + price * costs
+    floor = priced.min(1)
+    bound, best = float(floor.sum()) - price * limit, tables.damage(known)
     gap = best - bound
     if gap <= EVEN * max(1.0, best):
         return known
-    left = [np.flatnonzero(own - low < gap) for own, low in zip(priced, floor, strict=True)]
+    left = [np.flatnonzero(able) for able in priced - floor[:, None] < gap]
     order = sorted(range(len(left)), key=lambda i: len(left[i]))
     programme = _Programme(price, limit, best)
-    floors = np.array([floor[i] for i in order])
-    cheapest = np.array([float(rows[i][left[i]].min()) for i in order])
+    cheapest = np.array([float(costs[i, left[i]].min()) for i in order])
+    floors = floor[order]
     for place, i in enumerate(order):
         programme.add(
-            tables.damages[i][left[i]], rows[i][left[i]],
+            tables.damages[i, left[i]], costs[i, left[i]],
             float(floors[place + 1 :].sum()), float(cheapest[place + 1 :].sum()),
         )  # fmt: skip
         if not len(programme.damages):
             return known
-    chosen = list(known)
+    chosen = known.copy()
     for i, choice in zip(order, programme.trace(), strict=True):
-        chosen[i] = int(left[i][choice])
-    return chosen if tables.damage(chosen) < best else known
+        chosen[i] = left[i][choice]
+    return chosen if tables.fits(chosen) and tables.damage(chosen) < best else known
 
 
 class _Programme:
@@ -151,7 +128,7 @@ class _Programme:
     def __init__(self, price: float, limit: float, best: float) -> None:
         self._price, self._limit, self._best = price, limit, best
         self.damages, self._costs = np.zeros(1), np.zeros(1)
-        self._steps: list[tuple[np.ndarray, np.ndarray]] = []
+        self._steps: list[tuple[Counts, Counts]] = []
 
     def add(self, damages: Array, costs: Array, floor: float, cheapest: float) -> None:
         """Take one of a group's choices in every state.
@@ -166,20 +143,25 @@ class _Programme:
         cost = (self._costs[:, None] + costs).ravel()
         bound = damage + self._price * (cost - self._limit) + floor
         able = np.flatnonzero((bound < self._best) & (cost + cheapest <= self._limit))
-        if len(able) > 8 * MAX_STATES:
-            able = able[bound[able].argpartition(8 * MAX_STATES)[: 8 * MAX_STATES]]
+        able = _most_promising(able, bound, 4 * MAX_STATES)
         able = able[np.lexsort((damage[able], cost[able]))]
         lowest = np.minimum.accumulate(damage[able])
         able = able[np.concatenate([[True], damage[able][1:] < lowest[:-1]])[: len(able)]]
-        if len(able) > MAX_STATES:
-            able = able[np.sort(bound[able].argpartition(MAX_STATES)[:MAX_STATES])]
+        able = _most_promising(able, bound, MAX_STATES)
         self.damages, self._costs = damage[able], cost[able]
         self._steps.append((able // len(damages), able % len(damages)))
 
-    def trace(self) -> list[int]:
+    def trace(self) -> Sequence[int]:
         """The choices, group after group, of the state of least damage."""
         state, choices = int(self.damages.argmin()), []
         for parents, taken in reversed(self._steps):
             choices.append(int(taken[state]))
             state = int(parents[state])
         return choices[::-1]
+
+
+def _most_promising(states: Counts, bound: Array, most: int) -> Counts:
+    """At most so many of the states, those of the lowest bounds."""
+    if len(states) <= most:
+        return states
+    return states[bound[states].argpartition(most)[:most]]

@@ -99,7 +99,9 @@ class TimeModel:
     """
 
     def __init__(self, table: LatencyTable, groups: Groups) -> None:
-        self._table, self._groups = table, groups
+        self._table = table
+        self._units = {group.name: group.num_units for group in groups.prunable}
+        self._groups = groups
 
     @cached_property
     def parts(self) -> tuple[tuple[tuple[str, ...], float], ...]:
@@ -126,7 +128,7 @@ class TimeModel:
         once, twice = self._hanging.get(group, (0.0, 0.0))
         if not once + twice:
             return 1.0, saved
-        share = kept / self._groups.group(group).num_units
+        share = kept / self._units[group]
         with_work = min(saved, once * (1 - share) + twice * (1 - share * share))
         if not twice:
             return 1 - with_work / once, saved - with_work

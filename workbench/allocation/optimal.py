@@ -4,15 +4,18 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from functools import partial
 
-from workbench.allocation.descent import solve_crossed
+import numpy as np
+
+from workbench.allocation.descent import improve_crossed, solve_crossed
 from workbench.allocation.equal_loss import EqualLoss
 from workbench.allocation.greedy import Greedy
 from workbench.allocation.knapsack import EVEN, solve_separable
-from workbench.allocation.problem import Problem, Tables, between, spaced
-from workbench.groups import Group
+from workbench.allocation.problem import Problem, Tables, between, give_back_, spaced
 
 GRID = 64
-"""Choices of a group at first."""
+MOST_GRID = 256
+CELLS = 10_240
+"""Choices at first: at least, at most, and of all groups together in between."""
 NEAR = 6
 """Choices on either side when a solution is looked at more closely."""
 
@@ -32,15 +35,21 @@ class Optimal:
     def counts(self) -> list[int]:
         """How many units of each group go."""
         problem = self._problem
+        grid = min(MOST_GRID, max(GRID, CELLS // len(problem.counts)))
         starts = [EqualLoss(problem).counts(), Greedy(problem).counts()]
         tables = problem.tables(
-            lambda i, own: [*spaced(own, GRID), *(start[i] for start in starts)]
+            lambda i, own: [*spaced(own, grid), *(start[i] for start in starts)]
         )
         counts = _solved(tables, starts)
-        step = max(-(-len(own) // GRID) for own in problem.counts)
+        step = max(-(-len(own) // grid) for own in problem.counts)
         while step > 1:
             step = -(-step // NEAR)
-            counts = _solved(problem.tables(partial(_near, counts, step)), [counts])
+            finer = problem.tables(partial(_near, counts, step))
+            here = finer.nearest(counts)
+            if finer.bill.separable:
+                counts = finer.taken(solve_separable(finer, [here]))
+            else:
+                counts = finer.taken(improve_crossed(finer, here))
         return _filled(problem, counts)
 
 
@@ -63,27 +72,10 @@ def _filled(problem: Problem, counts: list[int]) -> list[int]:
     if problem.pool.kind in ("channel", "nm"):
         return counts
     tables = problem.tables(lambda i, own: between(own, counts[i] - 1, counts[i]))
-    left = tables.most - tables.bill.total([len(own) - 1 for own in tables.counts])
-    prices = [_price(tables, i) for i in range(len(counts))]
-    for i in sorted(range(len(counts)), key=lambda i: -prices[i]):
-        group, allowed = problem.pool.members[i], problem.counts[i]
-
-        def cost(place: int, group: Group = group, allowed: Sequence[int] = allowed) -> float:
-            return problem.costs.of_count(group, allowed[place])
-
-        here = bisect_left(allowed, counts[i])
-        low, high = -1, here
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (low, middle) if cost(middle) - cost(here) <= left else (middle, high)
-        left -= cost(high) - cost(here)
-        counts[i] = allowed[high]
+    left = tables.most - tables.bill.total(tables.sizes - 1)
+    costs = tables.bill.costs(tables.bill.once)
+    with np.errstate(invalid="ignore"):
+        steps, saved = tables.damages[:, -1] - tables.damages[:, 0], costs[:, 0] - costs[:, -1]
+    prices = np.where(tables.sizes > 1, steps / np.maximum(EVEN, saved), 0.0)
+    give_back_(problem, counts, left, prices.argsort()[::-1].tolist())
     return counts
-
-
-def _price(tables: Tables, group: int) -> float:
-    """Damage of the last unit of a group for what it saves."""
-    damages, costs = tables.damages[group], tables.bill.own[group]
-    if len(damages) < 2:
-        return 0.0
-    return float((damages[1] - damages[0]) / max(EVEN, costs[0] - costs[1]))
