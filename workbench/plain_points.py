@@ -4,7 +4,7 @@ For full repair, which rebuilds the network behind every cut, and for networks t
 replayed (see ``workbench.sweep``).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -28,7 +28,7 @@ FULL_REPAIR_SAMPLES = 500
 
 
 def plain_points(
-    model: Model, data: Data, settings: SensitivitySettings, places: Sequence[tuple[str, float]],
+    model: Model, data: Data, settings: SensitivitySettings, places: Iterable[tuple[str, float]],
     groups: Groups, device: torch.device | str, should_stop: ShouldStop,
 ) -> Iterator[SensitivityPoint]:  # fmt: skip
     """Measure points one by one.

@@ -213,7 +213,7 @@ def levels_to_measure(
     """
     asked, busy = sorted(levels), set(under_way)
     limit = -1.0 if _rises(known) else half_width
-    stops = sorted({*known, asked[-1]})
+    stops = sorted({*known, max(asked[-1], *known)})
     wanted = []
     for left, right in pairwise(stops):
         between = [level for level in asked if left < level < right]

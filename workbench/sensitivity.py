@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -22,6 +22,7 @@ from workbench.curves import (
 )
 from workbench.data import Data
 from workbench.exact_points import Place, exact_points
+from workbench.fast_points import fast_points, interpolated_points
 from workbench.groups import Groups, find_groups
 from workbench.loading.samples import sample_folder
 from workbench.model import Model, check_fit
@@ -93,7 +94,7 @@ def measure_sensitivity(
     Args:
         model: The dense model; it stays as it is.
         data: Its validation split is used, and for repair its calibration split.
-        settings: Granularity, levels, images, criterion and repair.
+        settings: Granularity, levels, images, criterion, repair and precision.
         cache: Remembers points over runs; None remembers nothing.
         source: Where points are measured; None measures them here, on the device.
         device: Where to run.
@@ -115,19 +116,23 @@ def measure_sensitivity(
     tally = _Tally(wanted, report)
     for values in cache.load(key) if cache else []:
         tally.add_cached(values)
-    if len(tally.points) < len(wanted):
-        missing = [place for place in wanted if place not in tally.points]
-        points = (source or partial(measure_points, device=device))(
-            model, data, settings, missing, groups=groups, should_stop=should_stop
+    if settings.precision == "fast":
+        for point in interpolated_points(tally.missing, tally.measured, settings.half_width):
+            tally.add(point)
+    if tally.missing:
+        points = (source or partial(measure_points, device=device, known=tally.measured))(
+            model, data, settings, tally.missing, groups=groups, should_stop=should_stop
         )
         for point in points:
-            if cache:
+            if cache and point.samples:
                 cache.append(key, point.to_dict())
-            tally.add_measured(point)
+            tally.add(point, fresh=True)
     ordered = [tally.points[place] for place in wanted[1:] if place in tally.points]
     return SensitivityCurves(
-        settings, model.digest, data.digest, tally.points.get(_BASELINE), tuple(ordered),
-        round(tally.seconds, 3), tally.evaluations, len(tally.points) == len(wanted),
+        settings, model.digest, data.digest, tally.points.get(_BASELINE),
+        tuple(point for point in ordered if point.samples),
+        round(tally.seconds, 3), tally.evaluations, not tally.missing,
+        tuple(point for point in ordered if not point.samples),
     )  # fmt: skip
 
 
@@ -148,13 +153,24 @@ def sample_curves(model: Model, granularity: str = "weight") -> tuple[Sensitivit
 class _Tally:
     """What is measured so far, and how long the rest will take."""
 
-    def __init__(self, wanted: list[tuple[str, float]], report: Report) -> None:
-        self.points: dict[tuple[str, float], SensitivityPoint] = {}
+    def __init__(self, wanted: list[Place], report: Report) -> None:
+        self.points: dict[Place, SensitivityPoint] = {}
         self.evaluations = 0
+        self.seconds = 0.0
         self._wanted = dict.fromkeys(wanted)
         self._report = report
         self._began = time.perf_counter()
-        self.seconds = 0.0
+        self._fresh = 0
+
+    @property
+    def missing(self) -> list[Place]:
+        """What is wanted and not there yet."""
+        return [place for place in self._wanted if place not in self.points]
+
+    @property
+    def measured(self) -> list[SensitivityPoint]:
+        """Every point but the interpolated ones."""
+        return [point for point in self.points.values() if point.samples]
 
     def add_cached(self, values: dict[str, object]) -> None:
         """Take over a remembered point if it is one of those wanted and not there yet."""
@@ -164,17 +180,17 @@ class _Tally:
             return  # written by another version
         place = (point.group, point.level)
         if place in self._wanted and place not in self.points:
-            self._add(point)
+            self.add(point)
 
-    def add_measured(self, point: SensitivityPoint) -> None:
-        self.evaluations += 1
-        self.seconds = time.perf_counter() - self._began
-        self._add(point)
-
-    def _add(self, point: SensitivityPoint) -> None:
+    def add(self, point: SensitivityPoint, *, fresh: bool = False) -> None:
+        """Take in a point; ``fresh`` ones were measured or interpolated just now."""
+        if fresh:
+            self._fresh += 1
+            self.evaluations += point.samples > 0
+            self.seconds = time.perf_counter() - self._began
         self.points[point.group, point.level] = point
         done, total = len(self.points), len(self._wanted)
-        each = self.seconds / self.evaluations if self.evaluations else None
+        each = self.seconds / self._fresh if self._fresh else None
         left = None if each is None else round(each * (total - done), 1)
         message = f"{point.group} at {point.level:.0%}" if point.group else "Dense model"
         self._report(Progress(done, total, message, point.to_dict() | {"seconds_left": left}))
@@ -183,9 +199,12 @@ class _Tally:
 def measure_points(
     model: Model, data: Data, settings: SensitivitySettings, places: Sequence[Place], *,
     groups: Groups | None = None, device: torch.device | str = "cpu",
-    should_stop: ShouldStop = never,
+    should_stop: ShouldStop = never, known: Iterable[SensitivityPoint] = (),
 ) -> Iterator[SensitivityPoint]:  # fmt: skip
     """Measure some points of the curves; the plain source of ``measure_sensitivity``.
+
+    With fast precision, those that lie between others that are close are interpolated, and have
+    no samples.
 
     Args:
         model: The dense model; it stays as it is.
@@ -195,9 +214,15 @@ def measure_points(
         groups: What ``find_groups(model, settings.granularity)`` returned, to spare a second look.
         device: Where to run.
         should_stop: True ends early; asked before every pass.
+        known: Points that were measured before; fast precision builds on them.
     """
     groups = groups or find_groups(model, settings.granularity)
     try:
+        if settings.precision == "fast":
+            yield from fast_points(
+                model, data, settings, places, known, groups, device, should_stop
+            )
+            return
         sweep = sweep_of(model, data, settings, groups, device, should_stop)
         if sweep is None:
             yield from plain_points(model, data, settings, places, groups, device, should_stop)

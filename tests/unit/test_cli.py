@@ -141,8 +141,10 @@ REFUSALS = [
      "numbers; write it like this: 0.1,0.5,0.9.", "See workbench sensitivity --help."),
     ("sensitivity digits-mlp --levels 1.5", "The level 1.5 is not between 0 and 1.",
      "Choose values such as 0.1 or 0.95."),
-    ("sensitivity digits-mlp --precision fast", "The precision 'fast' is not in this version.",
-     "Choose one of: exact."),
+    ("sensitivity digits-mlp --precision fats", "There is no precision 'fats'.",
+     "Did you mean 'fast'? Choose one of: exact, fast."),
+    ("sensitivity digits-mlp --precision fast --half-width 1", "The half-width is 1.0.",
+     "Give a fraction such as 0.01, one point."),
     ("sensitivity digits-mlp --granularity chanel", "There is no granularity 'chanel'.",
      "Did you mean 'channel'? Choose one of: weight, nm:2:4, block:4x4, kernel, channel."),
     ("sensitivity digits-mlp --granularity nm:4:4", "Granularity 'nm:4:4' keeps 4 of every 4 "
@@ -284,6 +286,23 @@ def test_sensitivity_measures_what_the_function_measures(result, model, data, tm
     again = result(*words, "--criterion", "random", "--cache", str(tmp_path))
     assert again["evaluations"] == 0
     assert again["points"] == found["points"]
+
+
+def test_fast_sensitivity_keeps_what_is_interpolated_apart(result, model, data, capsys):
+    words = ["--levels", "0.2,0.4,0.6,0.8", "--samples", "150"]
+    fast = ["--precision", "fast", "--half-width", "0.1"]
+    found = result("sensitivity", SAMPLE, *words, *fast)
+    settings = SensitivitySettings(
+        (0.2, 0.4, 0.6, 0.8), 150, precision="fast", half_width=0.1
+    )  # fmt: skip
+    curves = measure_sensitivity(model, data, settings)
+    assert curves.interpolated
+    assert found["points"] == [point.to_dict() for point in curves.points]
+    assert found["interpolated"] == [point.to_dict() for point in curves.interpolated]
+    assert main(["sensitivity", SAMPLE, *words, *fast]) == 0
+    text = capsys.readouterr().out
+    assert text.count("~") == len(curves.interpolated) + 1
+    assert "~ is interpolated between measured levels." in text
 
 
 def test_allocate_gives_the_plan_that_the_function_gives(result, model, tmp_path):

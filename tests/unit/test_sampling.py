@@ -173,6 +173,13 @@ def test_a_gap_is_halved_until_its_ends_are_close():
     assert _wanted(_known({0.9: 0.89})) == []
 
 
+def test_only_levels_that_are_asked_for_are_measured():
+    known = _known({0.5: 0.89, 0.9: 0.5})
+    assert levels_to_measure(known, [0.2], 0.01) == []
+    assert [level for _, level in levels_to_measure(known, [0.2, 0.8], 0.01)] == [0.8]
+    assert [level for _, level in levels_to_measure(known, [0.2, 0.95], 0.01)] == [0.95]
+
+
 def test_wide_intervals_at_the_ends_leave_a_gap_open():
     assert _wanted(_known({0.9: 0.89}, width=0.009)) == []
     assert _wanted(_known({0.9: 0.89}, width=0.011)) == [0.5]

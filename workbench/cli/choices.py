@@ -35,7 +35,10 @@ REPAIRS = {
     "full": "Solves every layer for the weights that give what the dense model gives on unlabelled "
     "images, by least squares.",
 }
-PRECISIONS = {"exact": "Measures every layer at every level."}
+PRECISIONS = {
+    "exact": "Measures every layer at every level on all images.",
+    "fast": "Takes as few images and levels as the half-width allows; interpolates the rest.",
+}
 FORMATS = {
     "all": "A folder with every format below, the plan and a report.",
     "onnx": "Runs in ONNX Runtime and many other engines, without PyTorch.",
@@ -66,7 +69,6 @@ _LATER = {
         "gradient", "taylor", "fisher", "movement", "wanda", "bn_scale", "fpgm", "lamp", "apoz",
         "mean_activation", "entropy", "entropy_max",
     ),
-    "precision": ("fast",),
 }  # fmt: skip
 
 

@@ -168,6 +168,10 @@ def _add_sensitivity(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--precision", default="exact", help="how points are found (%(default)s)")
     parser.add_argument(
+        "--half-width", metavar="FRACTION", type=float, default=0.01,
+        help="of the 95 %% interval of the accuracy that will do with fast (%(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
         "--cache", metavar="FOLDER", help="keep points here and do not measure them again"
     )
     parser.add_argument("--ray", metavar="ADDRESS", help=RAY_HELP)

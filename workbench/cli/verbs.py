@@ -186,8 +186,8 @@ def _distribution(entry: LayerDistribution) -> dict[str, object]:
 def _sensitivity(arguments: Namespace) -> Outcome:
     settings = SensitivitySettings(
         levels=arguments.levels, num_samples=arguments.samples, criterion=arguments.criterion,
-        repair=arguments.repair, granularity=arguments.granularity,
-        seed=arguments.seed or 0,
+        repair=arguments.repair, granularity=arguments.granularity, seed=arguments.seed or 0,
+        precision=arguments.precision, half_width=arguments.half_width,
     )  # fmt: skip
     device = choose_device(arguments.device)
     model = open_model(arguments)
@@ -211,6 +211,11 @@ def _curves_text(curves: SensitivityCurves) -> str:
     rows = []
     for group in curves.groups:
         by_level = {point.level: f"{100 * point.accuracy:.1f}" for point in curves.curve(group)}
+        by_level |= {
+            point.level: f"~{100 * point.accuracy:.1f}"
+            for point in curves.interpolated
+            if point.group == group
+        }
         rows.append([group, *(by_level.get(level, "") for level in levels)])
     structured = curves.settings.granularity == "channel"
     what = "channel pruning ratio" if structured else "sparsity"
@@ -221,6 +226,8 @@ def _curves_text(curves: SensitivityCurves) -> str:
             f"Dense: {percent(curves.baseline.accuracy)} of {curves.baseline.samples:,} "
             f"validation images."
         )
+    if curves.interpolated:
+        lines.append("~ is interpolated between measured levels.")
     named = ", ".join(entry.group for entry in most_fragile(curves))
     return "\n".join([*lines, f"Most fragile: {named}."] if named else lines)
 
