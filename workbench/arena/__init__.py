@@ -8,7 +8,7 @@ from workbench.arena.running import (
     run_arena,
 )
 from workbench.arena.settings import FACTORS, OWN, UNITS, ArenaSettings
-from workbench.arena.values import AXES, Arena, ArenaEntry, arena_key
+from workbench.arena.values import AXES, Arena, ArenaEntry, arena_key, told_apart
 
 __all__ = [
     "AXES",
@@ -25,4 +25,5 @@ __all__ = [
     "needs_curves",
     "run_arena",
     "scale_plan",
+    "told_apart",
 ]

@@ -132,12 +132,7 @@ class Arena:
     def ties(self, factor: float) -> tuple[str, ...]:
         """Methods that cannot be told from the most accurate at a budget; it is not among them.
 
-        All saw the same images, so they are compared image by image: a sign test on the images
-        that only one of the two recognises, at 95 %.
-
-        Reference:
-            McNemar 1947, "Note on the sampling error of the difference between correlated
-            proportions"; with the continuity correction of Edwards 1948.
+        All saw the same images, so they are compared image by image (see ``told_apart``).
         """
         best = self.best(factor)
         if best is None:
@@ -145,7 +140,7 @@ class Arena:
         return tuple(
             entry.method
             for entry in self.measured
-            if entry.factor == factor and entry is not best and not _differ(entry.hits, best.hits)
+            if entry.factor == factor and entry is not best and not told_apart(entry, best)
         )
 
     def axes(self) -> tuple[str, ...]:
@@ -194,9 +189,16 @@ class Arena:
         })  # fmt: skip
 
 
-def _differ(one: str, other: str) -> bool:
-    """Whether two sets of recognised images differ by more than chance explains."""
-    a, b = int(one or "0", 16), int(other or "0", 16)
+def told_apart(one: ArenaEntry, other: ArenaEntry) -> bool:
+    """Whether the images that two entries recognise differ by more than chance explains.
+
+    A sign test at 95 % on the images that only one of the two recognises.
+
+    Reference:
+        McNemar 1947, "Note on the sampling error of the difference between correlated
+        proportions"; with the continuity correction of Edwards 1948.
+    """
+    a, b = int(one.hits or "0", 16), int(other.hits or "0", 16)
     only_a, only_b = (a & ~b).bit_count(), (b & ~a).bit_count()
     return max(0, abs(only_a - only_b) - 1) ** 2 > Z_95**2 * (only_a + only_b)
 
