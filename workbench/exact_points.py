@@ -21,7 +21,7 @@ Place = tuple[str, float]
 """Group and level of a point."""
 _FIRST = 4
 """Cuts that are measured together at first. All share a pass through the dense network."""
-_SECONDS = 4.0
+_SECONDS = 8.0
 """About so long takes what is measured together later: points then come every few seconds."""
 _MOST_WEIGHTS = 2**24
 """Changed weights that are held at once, unless a few cuts have more."""

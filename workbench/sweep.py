@@ -29,6 +29,9 @@ REPAIR_SAMPLES = 2_000
 """Calibration images of a BatchNorm re-estimation."""
 _CACHE_BYTES = 4 * 2**20
 _LEAST_BATCH, _MOST_BATCH = 32, 500
+_SHARES = 4
+"""Several batches come in multiples of this, so that 2 or 4 cores end together; the same on every
+machine, so that the numbers are."""
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -92,7 +95,7 @@ class Sweep:
         few = self._tape(images[: min(len(images), 8)].to(self._device))
         each = few.activation_bytes // few.batch_size
         size = min(_MOST_BATCH, max(_LEAST_BATCH, _CACHE_BYTES // max(1, each)))
-        self.batches = even_parts(len(images), size)
+        self.batches = even_parts(len(images), size, _SHARES)
         self._calibration: tuple[Tensor, ...] = ()
         if settings.repair == "bn" and has_batch_norm(self._module):
             calibration = data.split("calibration", REPAIR_SAMPLES, settings.seed).images
@@ -221,17 +224,7 @@ class Sweep:
             raise StoppedError
 
     def _spread(self, work: Callable[[T], R], parts: Iterable[T]) -> list[R]:
-        """Do work on every part, on as many cores as PyTorch would use; results in order."""
-        parts, threads = [*parts], torch.get_num_threads()
-        if self._device.type != "cpu" or threads == 1 or len(parts) == 1:
-            return [work(part) for part in parts]
-        try:
-            with ThreadPoolExecutor(
-                threads, initializer=torch.set_num_threads, initargs=(1,)
-            ) as pool:
-                return list(pool.map(work, parts))
-        finally:
-            torch.set_num_threads(threads)
+        return spread(work, parts, self._device)
 
 
 def sweep_of(
@@ -251,9 +244,29 @@ def sweep_of(
         return None
 
 
-def even_parts(count: int, most: int) -> list[slice]:
-    """Cut a row into parts of at most ``most``, as even as can be, the larger ones first."""
+def spread(work: Callable[[T], R], parts: Iterable[T], device: torch.device) -> list[R]:
+    """Do work on every part, on as many cores as PyTorch would use; results in order."""
+    parts, threads = [*parts], torch.get_num_threads()
+    if device.type != "cpu" or threads == 1 or len(parts) == 1:
+        return [work(part) for part in parts]
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            return list(pool.map(work, parts))
+    finally:
+        torch.set_num_threads(threads)
+
+
+def even_parts(count: int, most: int, shares: int = 1) -> list[slice]:
+    """Cut a row into parts of at most ``most``, as even as can be, the larger ones first.
+
+    Args:
+        count: Length of the row, at least 1.
+        most: Longest part.
+        shares: Several parts come in multiples of this.
+    """
     number = max(1, -(-count // most))
+    if number > 1:
+        number = min(count, -(-number // shares) * shares)
     sizes = [count // number + (i < count % number) for i in range(number)]
     ends = [sum(sizes[: i + 1]) for i in range(number)]
     return [slice(end - size, end) for size, end in zip(sizes, ends, strict=True)]
