@@ -17,7 +17,7 @@ import numpy as np
 from workbench.allocation.costs import Array, Counts
 from workbench.allocation.problem import Tables
 
-MAX_STATES = 1_000
+MAX_STATES = 400
 """Beyond so many states of the dynamic programme the least promising go."""
 HALVINGS = 50
 EVEN = 1e-12

@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 
+from workbench.allocation.costs import Counts
 from workbench.allocation.descent import improve_crossed, solve_crossed
 from workbench.allocation.equal_loss import EqualLoss
 from workbench.allocation.greedy import Greedy
@@ -16,8 +17,15 @@ GRID = 64
 MOST_GRID = 256
 CELLS = 10_240
 """Choices at first: at least, at most, and of all groups together in between."""
-NEAR = 6
-"""Choices on either side when a solution is looked at more closely."""
+GROWTH = 1.6
+"""Distances at which a solution is looked at more closely grow so much from one to the next."""
+FEWEST_ROUNDS = 3
+ROUNDS = 200
+"""Times that a solution is looked at more closely: at least; and for all groups together."""
+ENOUGH = 1e-6
+"""Improvements below this part are not worth another round."""
+_STEPS = np.unique((GROWTH ** np.arange(60)).astype(np.int64))
+_OFFSETS = np.concatenate([-_STEPS[::-1], [0], _STEPS])
 
 
 class Optimal:
@@ -26,7 +34,8 @@ class Optimal:
     Where the costs of groups add up (parameters, MACs and bytes of weights, counts) this is a
     multiple-choice knapsack and solved to the optimum; where groups share costs, as channels do,
     by descent and exchange from several starts. The solutions of equal loss and greedy are among
-    the starts. Groups are first cut in even steps, then in ever smaller ones around the solution.
+    the starts. Groups are first cut in even steps, then by single units and more around the
+    solution.
     """
 
     def __init__(self, problem: Problem) -> None:
@@ -41,15 +50,16 @@ class Optimal:
             lambda i, own: [*spaced(own, grid), *(start[i] for start in starts)]
         )
         counts = _solved(tables, starts)
-        step = max(-(-len(own) // grid) for own in problem.counts)
-        while step > 1:
-            step = -(-step // NEAR)
-            finer = problem.tables(partial(_near, counts, step))
+        for _ in range(max(FEWEST_ROUNDS, ROUNDS // len(counts))):
+            finer = problem.tables(partial(_near, counts))
             here = finer.nearest(counts)
             if finer.bill.separable:
-                counts = finer.taken(solve_separable(finer, [here]))
+                found = solve_separable(finer, [here])
             else:
-                counts = finer.taken(improve_crossed(finer, here))
+                found = improve_crossed(finer, here)
+            counts = finer.taken(found)
+            if finer.damage(here) - finer.damage(found) <= ENOUGH * finer.damage(here):
+                break
         return _filled(problem, counts)
 
 
@@ -59,12 +69,12 @@ def _solved(tables: Tables, starts: Sequence[Sequence[int]]) -> list[int]:
     return tables.taken(solve(tables, known))
 
 
-def _near(counts: Sequence[int], step: int, group: int, own: Sequence[int]) -> Sequence[int]:
-    """What a group may lose around what it loses now; groups of few units in smaller steps."""
-    step = min(step, -(-len(own) // (2 * NEAR)))
+def _near(counts: Sequence[int], group: int, own: Sequence[int]) -> Sequence[int] | Counts:
+    """What a group may lose around what it loses now, in steps that grow with the distance."""
     here = bisect_left(own, counts[group])
-    places = range(here - NEAR * step, here + NEAR * step + 1, step)
-    return [own[place] for place in places if 0 <= place < len(own)]
+    places = here + _OFFSETS[np.abs(_OFFSETS) < len(own)]
+    places = places[(places >= 0) & (places < len(own))]
+    return own.start + places if isinstance(own, range) else np.asarray(own)[places]
 
 
 def _filled(problem: Problem, counts: list[int]) -> list[int]:
