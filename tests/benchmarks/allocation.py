@@ -11,6 +11,7 @@ off goes on; rows are written to results/allocation.jsonl and the table to resul
 """
 
 import argparse
+import dataclasses
 import json
 import tempfile
 import time
@@ -25,8 +26,8 @@ from workbench.arena import (
     Arena,
     ArenaEntry,
     ArenaSettings,
+    curve_settings,
     fitting_curves,
-    measure_arena_curves,
     run_arena,
     told_apart,
 )
@@ -39,7 +40,7 @@ MODELS = ("fashion-lenet5", "fashion-mobilenet", "fashion-resnet20")
 UNITS = {"weight": "params", "channel": "macs"}
 FACTORS = {"weight": (2, 4, 8, 16, 32), "channel": (1.5, 2, 4, 8, 16)}
 OURS = "optimal"
-SAMPLES, REPAIR_SAMPLES = 10_000, 500
+SAMPLES, REPAIR_SAMPLES = 5_000, 500
 KEY = ("model", "granularity", "samples", "repair_samples")
 
 
@@ -83,7 +84,9 @@ def measured(name: str, granularity: str, options: argparse.Namespace) -> list[d
     at_hand = [one for one in sample_curves(model, granularity) if one.data == data.digest]
     curves = fitting_curves(at_hand, settings)
     if curves is None:
-        curves = measure_arena_curves(model, data, settings, cache=cache)
+        asked = curve_settings(model, settings, wb.find_groups(model, granularity))
+        asked = dataclasses.replace(asked, precision="exact")
+        curves = wb.measure_sensitivity(model, data, asked, cache=cache)
     curve_seconds = round(time.perf_counter() - start, 1)
 
     def tell(progress: wb.Progress) -> None:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from workbench.accounting import PlanSize, size_of_plan
-from workbench.allocation import ALLOCATIONS, Budget, allocate
+from workbench.allocation import ALLOCATIONS, Budget, LatencyTable, allocate
 from workbench.arena.settings import OWN, ArenaSettings
 from workbench.arena.values import kept_of_size
-from workbench.errors import PlanError, WorkbenchError
+from workbench.errors import PlanError, SettingsError, WorkbenchError
 from workbench.plan import PruningPlan
 
 if TYPE_CHECKING:
@@ -56,43 +56,58 @@ def needs_curves(settings: ArenaSettings) -> bool:
     return any(ALLOCATIONS[method].needs_curves for method in methods_of(settings))
 
 
-def budgets_of(groups: Groups, settings: ArenaSettings) -> tuple[float, ...]:
+def budgets_of(
+    groups: Groups, settings: ArenaSettings, latencies: LatencyTable | None = None
+) -> tuple[float, ...]:
     """The factors, that of the person's plan in the place of one that is nearly the same."""
-    own = own_factor(groups, settings)
+    own = own_factor(groups, settings, latencies)
     if own is None:
         return settings.factors
     others = [f for f in settings.factors if abs(f / own - 1) > SAME_BUDGET]
     return tuple(sorted([*others, own]))
 
 
-def own_factor(groups: Groups, settings: ArenaSettings) -> float | None:
+def own_factor(
+    groups: Groups, settings: ArenaSettings, latencies: LatencyTable | None = None
+) -> float | None:
     """The budget that the person's plan meets exactly; None where no plan competes."""
     if settings.own is None:
         return None
-    kept = _kept(groups, settings.own, settings.unit)
+    kept = _kept(groups, settings.own, settings.unit, latencies)
     return 1 / kept if 0 < kept < 1 else None
 
 
 def contenders(
     model: Model, groups: Groups, settings: ArenaSettings,
-    curves: SensitivityCurves | None = None,
+    curves: SensitivityCurves | None = None, latencies: LatencyTable | None = None,
 ) -> Iterator[Contender]:  # fmt: skip
-    """Every plan, by rising factor: the person's first, then the allocations in their order."""
-    own = own_factor(groups, settings)
-    for factor in budgets_of(groups, settings):
+    """Every plan, by rising factor: the person's first, then the allocations in their order.
+
+    Raises:
+        SettingsError: If budgets are in latency and no times were measured.
+    """
+    if settings.unit == "latency" and latencies is None:
+        raise SettingsError(
+            "Budgets in latency need measured times, and there are none.",
+            "Time the model's groups first, or choose budgets in MACs.",
+        )
+    own = own_factor(groups, settings, latencies)
+    for factor in budgets_of(groups, settings, latencies):
+        budget = Budget(settings.unit, 1 / factor)
         if settings.own is not None and own is not None:
-            yield _own_contender(groups, settings.own, settings.unit, factor, factor == own)
+            yield _own_contender(groups, settings.own, budget, factor, factor == own, latencies)
         for method in methods_of(settings):
-            yield _allocated(model, groups, settings, method, factor, curves)
+            yield _allocated(model, groups, settings, method, factor, curves, latencies)
 
 
 def _own_contender(
-    groups: Groups, plan: PruningPlan, unit: str, factor: float, exact: bool
+    groups: Groups, plan: PruningPlan, budget: Budget, factor: float, exact: bool,
+    latencies: LatencyTable | None,
 ) -> Contender:  # fmt: skip
     if exact:
         return Contender(OWN, factor, plan, size_of_plan(groups, plan))
     try:
-        scaled = scale_plan(groups, plan, Budget(unit, 1 / factor))
+        scaled = scale_plan(groups, plan, budget, latencies)
     except PlanError as error:
         return Contender(OWN, factor, scaled=True, reason=str(error))
     return Contender(OWN, factor, scaled, size_of_plan(groups, scaled), scaled=True)
@@ -100,21 +115,24 @@ def _own_contender(
 
 def _allocated(
     model: Model, groups: Groups, settings: ArenaSettings, method: str, factor: float,
-    curves: SensitivityCurves | None,
+    curves: SensitivityCurves | None, latencies: LatencyTable | None,
 ) -> Contender:  # fmt: skip
     more: dict[str, Any] = {"curves": curves} if ALLOCATIONS[method].needs_curves else {}
     try:
         plan = allocate(
             model, method, budget=Budget(settings.unit, 1 / factor),
             granularity=settings.granularity, channel_multiple=settings.channel_multiple,
-            criterion=settings.criterion, seed=settings.seed, groups=groups, **more,
+            criterion=settings.criterion, seed=settings.seed, groups=groups, latencies=latencies,
+            **more,
         )  # fmt: skip
     except WorkbenchError as error:
         return Contender(method, factor, reason=str(error))
     return Contender(method, factor, plan, size_of_plan(groups, plan))
 
 
-def scale_plan(groups: Groups, plan: PruningPlan, budget: Budget) -> PruningPlan:
+def scale_plan(
+    groups: Groups, plan: PruningPlan, budget: Budget, latencies: LatencyTable | None = None
+) -> PruningPlan:
     """The same plan, pruning more or less, so that it just meets another budget.
 
     The part of each group that a plan keeps, its density, is raised to one power for all groups:
@@ -125,6 +143,7 @@ def scale_plan(groups: Groups, plan: PruningPlan, budget: Budget) -> PruningPlan
         groups: Of the dense model, at the granularity of the plan.
         plan: What the person made.
         budget: What to meet.
+        latencies: Measured times, for a budget in latency.
 
     Raises:
         PlanError: If it cannot be met by the groups that the plan prunes.
@@ -134,14 +153,14 @@ def scale_plan(groups: Groups, plan: PruningPlan, budget: Budget) -> PruningPlan
         return replace(plan, sparsities=_powered(plan.sparsities, power))
 
     low, high = 0.0, _MOST_SCALING
-    if _kept(groups, powered(high), budget.unit) > budget.kept:
+    if _kept(groups, powered(high), budget.unit, latencies) > budget.kept:
         raise PlanError(
             f"Your plan cannot be scaled to {budget}: what it leaves dense is more than that.",
             "Prune more groups, or compare at a larger budget.",
         )
     for _step in range(_HALVINGS):
         middle = (low + high) / 2
-        if _kept(groups, powered(middle), budget.unit) <= budget.kept:
+        if _kept(groups, powered(middle), budget.unit, latencies) <= budget.kept:
             high = middle
         else:
             low = middle
@@ -155,5 +174,15 @@ def _powered(sparsities: Mapping[str, float], power: float) -> dict[str, float]:
     }
 
 
-def _kept(groups: Groups, plan: PruningPlan, unit: str) -> float:
-    return kept_of_size(size_of_plan(groups, plan), unit)
+def _kept(
+    groups: Groups, plan: PruningPlan, unit: str, latencies: LatencyTable | None
+) -> float:  # fmt: skip
+    if unit != "latency" or latencies is None:
+        return kept_of_size(size_of_plan(groups, plan), unit)
+    left = {
+        group.name: group.num_units - groups.num_pruned(
+            group.name, plan.sparsities.get(group.name, 0.0), plan.channel_multiple
+        )
+        for group in groups.prunable
+    }  # fmt: skip
+    return latencies.predict(groups, left) / latencies.dense_ms

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from workbench.allocation import LatencyTable
 from workbench.arena.bench import PARTS, Bench, Measured
 from workbench.arena.contenders import Contender, contenders, methods_of, needs_curves
 from workbench.arena.settings import ArenaSettings
@@ -22,16 +23,19 @@ from workbench.progress import Progress, Report, ShouldStop, ignore, never
 from workbench.repair import has_batch_norm
 from workbench.sensitivity import measure_sensitivity
 
-CURVE_SAMPLES = 500
-LEVELS = (0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 0.98)
-CHANNEL_LEVELS = (0.2, 0.4, 0.6, 0.75, 0.85, 0.95)
-AFFORDABLE_MACS = 5e8
+CURVE_SAMPLES = 2_000
+"""Images behind a point; after a repair the curves are so flat that few images drown them."""
+HALF_WIDTH = 0.005
+LEVELS = (0.2, 0.4, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98)
+CHANNEL_LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+AFFORDABLE_MACS = 1e9
 """Curves are measured after a full repair where points times MACs are at most that."""
 
 
 def run_arena(
     model: Model, data: Data, settings: ArenaSettings, curves: SensitivityCurves | None = None, *,
-    split: SplitName = "validation", groups: Groups | None = None,
+    latencies: LatencyTable | None = None, split: SplitName = "validation",
+    groups: Groups | None = None,
     cache: PointCache | None = None, curve_cache: PointCache | None = None,
     device: torch.device | str = "cpu", report: Report = ignore, should_stop: ShouldStop = never,
 ) -> Arena:  # fmt: skip
@@ -46,6 +50,7 @@ def run_arena(
         data: Repaired on its calibration split, measured on ``split``.
         settings: Who competes, at which budgets.
         curves: For the allocations that go by them; None measures them first where one does.
+        latencies: Measured times of the model, for budgets in latency.
         split: ``validation`` for choices; ``test`` for final numbers that choose nothing.
         groups: What ``find_groups(model, settings.granularity)`` returned.
         cache: Remembers measured plans over runs; None remembers nothing.
@@ -57,6 +62,7 @@ def run_arena(
 
     Raises:
         DataError: If the data do not fit the model.
+        SettingsError: If budgets are in latency and there are no times.
         PlanError: If no group can be pruned, or the person's plan does not fit the model.
         StorageError: If a cache cannot be read or written.
     """
@@ -71,7 +77,7 @@ def run_arena(
     bench = Bench(model, data, settings, groups, split, device, should_stop)
     work = _Run(bench, _Memory(cache, bench.key), report, should_stop)
     if not should_stop():
-        work.run(_planned(model, groups, settings, curves, report, should_stop))
+        work.run(_planned(model, groups, settings, curves, latencies, report, should_stop))
     used = curves is not None and needs_curves(settings)
     return Arena(
         settings, model.digest, data.digest, split, work.dense, work.entries,
@@ -109,9 +115,9 @@ def curve_settings(model: Model, settings: ArenaSettings, groups: Groups) -> Sen
     if way == "bn" and not has_batch_norm(model.module):
         way = "none"
     return SensitivitySettings(
-        levels=levels, num_samples=min(CURVE_SAMPLES, settings.num_samples),
-        criterion=settings.criterion, repair=way, granularity=settings.granularity,
-        seed=settings.seed,
+        levels=levels, num_samples=CURVE_SAMPLES, criterion=settings.criterion, repair=way,
+        granularity=settings.granularity, seed=settings.seed,
+        precision="exact" if way == "full" else "fast", half_width=HALF_WIDTH,
     )  # fmt: skip
 
 
@@ -140,12 +146,12 @@ def fitting_curves(
 
 def _planned(
     model: Model, groups: Groups, settings: ArenaSettings, curves: SensitivityCurves | None,
-    report: Report, should_stop: ShouldStop,
+    latencies: LatencyTable | None, report: Report, should_stop: ShouldStop,
 ) -> tuple[Contender, ...]:  # fmt: skip
     """Every plan; none at all where stopped."""
     total = len(methods_of(settings)) * len(settings.factors)
     found: list[Contender] = []
-    for contender in contenders(model, groups, settings, curves):
+    for contender in contenders(model, groups, settings, curves, latencies):
         if should_stop():
             return ()
         found.append(contender)

@@ -38,7 +38,8 @@ class ArenaSettings:
             data hold fewer.
         own: The person's plan. It competes at its own size, where every allocation gets that size
             as its budget, and scaled at the other budgets; None or an empty plan does not compete.
-        timed: Whether every model is timed beside the dense one, in turns.
+        timed: Whether every model is timed beside the dense one, in turns; budgets in latency
+            are met by arithmetic from measured times of single groups, so there it always is.
 
     Raises:
         SettingsError: If a value is out of range or a name unknown.
@@ -66,6 +67,8 @@ class ArenaSettings:
             raise SettingsError(f"There is no budget in {self.unit!r}.", suggest(self.unit, UNITS))
         object.__setattr__(self, "factors", _checked_factors(self.factors))
         object.__setattr__(self, "methods", tuple(dict.fromkeys(self.methods)))
+        if self.unit == "latency":
+            object.__setattr__(self, "timed", True)
         _check_whole("num_samples", self.num_samples, 1)
         _check_whole("repair_samples", self.repair_samples, 2)
         _check_names(self)

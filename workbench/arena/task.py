@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from workbench.allocation import LatencyTable
 from workbench.arena.contenders import needs_curves
 from workbench.arena.running import fitting_curves, measure_arena_curves, run_arena
 from workbench.arena.settings import ArenaSettings
@@ -23,6 +24,8 @@ from workbench.store import DataRef, ModelRef, Store
 from workbench.store.files import make_folder, write_file
 
 Arguments = Mapping[str, Any]
+LATENCY_TABLES = "latency_tables"
+"""Setting of the workspace that holds measured times by the model's digest."""
 FOLDER = "arena"
 """Folder of the store that holds arenas, and in ``points`` every plan they measured."""
 
@@ -62,7 +65,8 @@ def arena(
     keeper = _Keeper(store, Arena(settings, model.digest, data.digest, "validation", None, (),
                                   complete=False), report)  # fmt: skip
     found = run_arena(
-        model, data, settings, curves, cache=JsonLinesCache(store.folder / FOLDER / "points"),
+        model, data, settings, curves, latencies=_latencies(store, workspace_id, model),
+        cache=JsonLinesCache(store.folder / FOLDER / "points"),
         device=device, report=keeper, should_stop=should_stop,
     )  # fmt: skip
     save_arena(store, found)
@@ -106,6 +110,13 @@ class _Keeper:
             self._arena = replace(self._arena, entries=tuple(self._entries))
             save_arena(self._store, self._arena)
         self._report(progress)
+
+
+def _latencies(store: Store, workspace_id: str, model: Model) -> LatencyTable | None:
+    """Times of the model that the workspace holds; None without."""
+    workspace = store.open_workspace(workspace_id)
+    tables: Any = workspace.settings.get(LATENCY_TABLES, {}) if workspace else {}
+    return LatencyTable.from_dict(tables[model.digest]) if model.digest in tables else None
 
 
 def _at_hand(
