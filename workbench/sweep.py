@@ -73,6 +73,7 @@ class Sweep:
         groups: What ``find_groups(model, settings.granularity)`` returned.
         device: Where to run.
         should_stop: Asked before every pass; True raises ``StoppedError`` there.
+        repair_samples: Calibration images of a BatchNorm re-estimation.
 
     Raises:
         UnrepeatableError: If the network cannot be replayed.
@@ -85,6 +86,7 @@ class Sweep:
     def __init__(
         self, model: Model, data: Data, settings: SensitivitySettings, groups: Groups,
         device: torch.device | str = "cpu", should_stop: ShouldStop = never,
+        repair_samples: int = REPAIR_SAMPLES,
     ) -> None:  # fmt: skip
         self._model, self._settings, self._groups = model, settings, groups
         self._device, self._should_stop = torch.device(device), should_stop
@@ -98,7 +100,7 @@ class Sweep:
         self.batches = even_parts(len(images), size, _SHARES)
         self._calibration: tuple[Tensor, ...] = ()
         if settings.repair == "bn" and has_batch_norm(self._module):
-            calibration = data.split("calibration", REPAIR_SAMPLES, settings.seed).images
+            calibration = data.split("calibration", repair_samples, settings.seed).images
             count = max(1, len(calibration) // REPAIR_BATCH)
             self._calibration = calibration.tensor_split(count)
         self._dense = Cut()
@@ -230,6 +232,7 @@ class Sweep:
 def sweep_of(
     model: Model, data: Data, settings: SensitivitySettings, groups: Groups,
     device: torch.device | str = "cpu", should_stop: ShouldStop = never,
+    repair_samples: int = REPAIR_SAMPLES,
 ) -> Sweep | None:  # fmt: skip
     """A sweep, or None where points cannot be measured by replaying.
 
@@ -239,7 +242,7 @@ def sweep_of(
     if settings.repair == "full":
         return None
     try:
-        return Sweep(model, data, settings, groups, device, should_stop)
+        return Sweep(model, data, settings, groups, device, should_stop, repair_samples)
     except UnrepeatableError:
         return None
 
