@@ -52,7 +52,7 @@ def record(sparsity=0.5, loss=0.4, samples=100, **more):
 
 
 def predictor(curves, plans=()):
-    return fit_predictor(curves.baseline, curves.points, chance=0.1, plans=plans)
+    return fit_predictor(curves.baseline, curves.points, chance=0.1, plans=plans, repaired=False)
 
 
 def runs_of(ws):
@@ -186,7 +186,7 @@ def test_without_a_measured_plan_the_chart_says_how_one_comes(open_app):
 def test_the_latest_plan_is_predicted_from_all_before_it(curves):
     points = [SensitivityPoint.from_dict(point.to_dict()) for point in curves.points]
     plans = [MeasuredPlan({"hidden.0": 0.8, "hidden.1": s}, 0.2 + s, 0.8, 500) for s in PLANS]
-    found = predict_in_turn(curves.baseline, points, chance=0.1, plans=plans)
+    found = predict_in_turn(curves.baseline, points, chance=0.1, plans=plans, repaired=False)
     for number, plan in enumerate(plans):
         alone = predictor(curves, plans[:number]).predict(plan.sparsities, plan.samples)
         assert found[number] == alone

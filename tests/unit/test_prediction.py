@@ -189,7 +189,9 @@ def test_the_band_widens_downwards_where_it_extrapolates():
     predictor = fit_predictor(BASELINE, POINTS, chance=CHANCE)
     at_edge, beyond = (predictor.predict({"b": level}) for level in (0.9, 0.95))
     assert beyond.extrapolated == ("b",)
-    assert beyond.loss_high > 2 * at_edge.loss_high
+    half_way = 0.4 + (math.log(10) - 0.3 - 0.4) * 0.5**2  # between the last level and all of it
+    assert beyond.loss_high > 0.3 + half_way
+    assert beyond.loss_high - beyond.loss > 3 * (at_edge.loss_high - at_edge.loss)
     known, unknown = predictor.predict({"b": 0.5}), predictor.predict({"b": 0.5, "c": 0.9})
     assert unknown.loss_low == known.loss_low
     assert unknown.loss_high >= predictor.predict({"a": 0.9}).loss_high, "as fragile as any group"

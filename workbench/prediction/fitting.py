@@ -18,7 +18,7 @@ from workbench.prediction.predictor import (
     Scored,
     features,
 )
-from workbench.prediction.prior import PRIOR, CurvesRepair, Prior
+from workbench.prediction.prior import PRIOR, CurvesRepair, Prior, Shift
 
 Array = NDArray[np.float64]
 FURTHEST = 3.0
@@ -70,7 +70,7 @@ class MeasuredPlan:
 
 def fit_predictor(
     baseline: Scored, points: Iterable[MeasuredPoint], *, chance: float,
-    plans: Iterable[MeasuredPlan] = (), same_criterion: bool = True,
+    plans: Iterable[MeasuredPlan] = (), repaired: bool = True, same_criterion: bool = True,
     curves_repair: CurvesRepair = "same", prior: Prior = PRIOR,
 ) -> Predictor:  # fmt: skip
     """Fit the prediction to measured sensitivity curves, whole or partial, and to plans.
@@ -81,6 +81,7 @@ def fit_predictor(
         chance: Accuracy of guessing: 1 / classes for balanced classes, 0 < chance < 1.
         plans: Plans that were measured in full, of the criterion and after the repair that is to
             be predicted.
+        repaired: Whether what is to be predicted comes after some repair.
         same_criterion: Whether the curves are of the criterion that is to be predicted.
         curves_repair: Whether they were measured after the repair that is to be predicted, after a
             milder one, or after a stronger one.
@@ -93,13 +94,15 @@ def fit_predictor(
         Bishop 2006, "Pattern Recognition and Machine Learning", section 3.3 (Bayesian linear
         regression).
     """
-    fit = _Fit(baseline, points, chance, same_criterion, curves_repair, prior)
+    fit = _Fit(
+        baseline, points, chance, prior.parts(repaired, same_criterion, curves_repair), prior
+    )
     return fit.predictor(list(plans))
 
 
 def predict_in_turn(
     baseline: Scored, points: Iterable[MeasuredPoint], *, chance: float,
-    plans: Sequence[MeasuredPlan], same_criterion: bool = True,
+    plans: Sequence[MeasuredPlan], repaired: bool = True, same_criterion: bool = True,
     curves_repair: CurvesRepair = "same", prior: Prior = PRIOR,
 ) -> list[Prediction]:  # fmt: skip
     """What would have been predicted of each plan, knowing only the curves and the plans before it.
@@ -111,11 +114,14 @@ def predict_in_turn(
         points: Points of all curves.
         chance: Accuracy of guessing.
         plans: In the order in which they were measured.
+        repaired: Whether the plans were repaired.
         same_criterion: Whether the curves are of the plans' criterion.
         curves_repair: The repair behind the curves, compared with that of the plans.
         prior: What is known beforehand.
     """
-    fit = _Fit(baseline, points, chance, same_criterion, curves_repair, prior)
+    fit = _Fit(
+        baseline, points, chance, prior.parts(repaired, same_criterion, curves_repair), prior
+    )
     return [
         fit.predictor(plans[:number]).predict(plan.sparsities, plan.samples)
         for number, plan in enumerate(plans)
@@ -127,7 +133,7 @@ class _Fit:
 
     def __init__(
         self, baseline: Scored, points: Iterable[MeasuredPoint], chance: float,
-        same_criterion: bool, curves_repair: CurvesRepair, prior: Prior,
+        parts: Sequence[Shift], prior: Prior,
     ) -> None:  # fmt: skip
         measured = sorted(
             (p for p in points if 0 < p.level < 1 and math.isfinite(p.loss)),
@@ -138,7 +144,7 @@ class _Fit:
             for group, own in groupby(measured, key=lambda p: p.group)
         }
         guessing = max(-math.log(chance) - baseline.loss, LEAST)
-        expected, covariance, spread = _expected(prior, same_criterion, curves_repair)
+        expected, covariance, spread = _expected(prior, parts)
         images = max(1, baseline.samples)
         self._baseline, self._prior = baseline, prior
         self._scored = [(p.loss, p.accuracy, 1.0) for p in measured]
@@ -183,14 +189,9 @@ class _Increase:
 
 
 def _expected(
-    prior: Prior, same_criterion: bool, curves_repair: CurvesRepair
+    prior: Prior, parts: Sequence[Shift]
 ) -> tuple[Array, Array, tuple[float, float]]:  # fmt: skip
     """The correction's weights before any plan was measured: mean, covariance, unexplained rest."""
-    parts = [prior.same]
-    parts += [] if same_criterion else [prior.other_criterion]
-    if curves_repair != "same":
-        milder = curves_repair == "milder"
-        parts.append(prior.milder_repair if milder else prior.stronger_repair)
     mean = np.sum([part.weights for part in parts], axis=0)
     covariance = np.diag(np.sum(np.square([part.deviations for part in parts]), axis=0))
     single, joint = prior.spread

@@ -226,7 +226,7 @@ class Predictor:
             return curve.at(sparsity)
         known = curve.increases[-1]
         share = (sparsity - last) / (1 - last)
-        return max(curve.at(sparsity), known + (self.guessing - known) * share)
+        return max(curve.at(sparsity), known + (self.guessing - known) * share * share)
 
     def _accuracy_band(
         self, accuracy: float, losses: tuple[float, float], images: float

@@ -1,7 +1,8 @@
 """What is known about joint cuts before any plan was measured: constants fitted to the samples.
 
-``python -m tests.benchmarks.prediction_error`` fits these numbers to the random plans that
-``tests.benchmarks.prediction_cases`` measured, and prints them as they stand here.
+``python -m tests.benchmarks.prediction_fit`` fits these numbers to the random plans that
+``tests.benchmarks.prediction_cases`` measured, and prints them as they stand here;
+``tests.benchmarks.prediction_error`` tells how good they are on models they were not fitted on.
 """
 
 from dataclasses import dataclass
@@ -35,8 +36,10 @@ class Prior:
         exponent: How damages reinforce each other: 1 would be their sum.
         ceiling: Loss increase at which damage saturates, in units of that of guessing.
         same: The correction where the curves are of the plan's own criterion and repair.
-        other_criterion: What is added to it where they are of another criterion.
-        milder_repair: What is added where they were measured after a milder repair.
+        unrepaired: What is added to it where nothing is repaired: such models can be confidently
+            wrong.
+        other_criterion: What is added where the curves are of another criterion.
+        milder_repair: What is added where they were measured after a milder repair, or none.
         stronger_repair: What is added where they were measured after a stronger one.
         spread: Variance of the logarithm of the loss increase that no correction explains: of a
             single cut, and what joint cuts add.
@@ -50,6 +53,7 @@ class Prior:
     exponent: float
     ceiling: float
     same: Shift
+    unrepaired: Shift
     other_criterion: Shift
     milder_repair: Shift
     stronger_repair: Shift
@@ -58,16 +62,28 @@ class Prior:
     accuracy_noise: float
     map_spread: float
 
+    def parts(
+        self, repaired: bool, same_criterion: bool, curves_repair: CurvesRepair
+    ) -> tuple[Shift, ...]:  # fmt: skip
+        """What the expected correction is the sum of; see ``fit_predictor``."""
+        other = {"same": None, "milder": self.milder_repair, "stronger": self.stronger_repair}
+        found = (
+            self.same, None if repaired else self.unrepaired,
+            None if same_criterion else self.other_criterion, other[curves_repair],
+        )  # fmt: skip
+        return tuple(part for part in found if part is not None)
+
 
 PRIOR = Prior(
-    exponent=1.365,
-    ceiling=1.3,
-    same=Shift((0.0, 0.0, 0.0, 0.0), (0.02, 0.02, 0.3, 0.2)),
-    other_criterion=Shift((0.0, 0.0, 0.0, 0.0), (0.7, 0.2, 0.3, 0.1)),
-    milder_repair=Shift((-2.8, 0.0, 0.0, 0.0), (0.7, 0.4, 0.3, 0.1)),
-    stronger_repair=Shift((2.8, 0.0, 0.0, 0.0), (1.0, 0.5, 0.3, 0.1)),
-    spread=(0.1, 0.15),
-    loss_noise=1.5,
-    accuracy_noise=1.5,
-    map_spread=0.1,
+    exponent=1.399,
+    ceiling=1.361,
+    same=Shift((0.0, 0.0, -0.249, 0.205), (0.0, 0.0, 0.294, 0.2)),
+    unrepaired=Shift((0.0, -0.019, 0.0, 0.0), (0.099, 0.022, 0.0, 0.0), 0.032),
+    other_criterion=Shift((0.0, 0.0, 0.0, 0.0), (1.045, 0.23, 0.0, 0.0), 0.174),
+    milder_repair=Shift((-2.498, -0.14, 0.0, 0.0), (0.4, 0.114, 0.0, 0.0), 0.168),
+    stronger_repair=Shift((2.467, 0.064, 0.0, 0.0), (0.4, 0.201, 0.0, 0.0), 0.181),
+    spread=(0.044, 0.002),
+    loss_noise=0.423,
+    accuracy_noise=0.742,
+    map_spread=0.135,
 )

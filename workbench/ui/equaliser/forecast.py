@@ -6,7 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict
 
-from workbench.prediction import CurvesRepair, MeasuredPlan, Predictor, fit_predictor
+from workbench.prediction import (
+    CurvesRepair,
+    MeasuredPlan,
+    Predictor,
+    fit_predictor,
+)
 from workbench.ui.equaliser.text import prediction_basis, prediction_origin
 
 if TYPE_CHECKING:
@@ -70,14 +75,18 @@ def forecast_of(
     predictor = fit_predictor(
         curves.baseline, curves.points, chance=1 / num_classes, plans=plans, **options
     )
-    return Forecast(predictor, repair or curves.settings.repair, len(plans), **options)
+    return Forecast(
+        predictor, repair or curves.settings.repair, len(plans), options["same_criterion"],
+        options["curves_repair"],
+    )  # fmt: skip
 
 
 class Options(TypedDict):
-    """How the curves compare with what is to be predicted from them."""
+    """How the curves compare with what is to be predicted from them, for ``fit_predictor``."""
 
     same_criterion: bool
     curves_repair: CurvesRepair
+    repaired: bool
 
 
 def forecast_options(curves: SensitivityCurves, criterion: str = "", repair: str = "") -> Options:
@@ -92,6 +101,7 @@ def forecast_options(curves: SensitivityCurves, criterion: str = "", repair: str
     return {
         "same_criterion": criterion in ("", own.criterion),
         "curves_repair": _compare(own.repair, repair or own.repair),
+        "repaired": (repair or own.repair) != "none",
     }
 
 

@@ -219,7 +219,7 @@ function fearedIncrease(prediction, curve, sparsity) {
   if (sparsity <= last) return lossIncrease(curve, sparsity);
   const known = curve.increases[curve.increases.length - 1];
   const share = (sparsity - last) / (1 - last);
-  return Math.max(lossIncrease(curve, sparsity), known + (prediction.guessing - known) * share);
+  return Math.max(lossIncrease(curve, sparsity), known + (prediction.guessing - known) * share * share);
 }
 
 /** Both ends of the accuracy's band, from those of the loss and the map's own error. */
