@@ -4,6 +4,7 @@ Each batch of images goes through the dense network once; of every cut only the 
 done again (see ``workbench.tape``). Batches are spread over the processor's cores.
 """
 
+import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -23,11 +24,13 @@ from workbench.progress import ShouldStop, never
 from workbench.prune import build_masks
 from workbench.repair import BATCH as REPAIR_BATCH
 from workbench.repair import has_batch_norm
-from workbench.tape import Statistics, Tape, UnrepeatableError
+from workbench.tape import Statistics, Tape, UnrepeatableError, Values
 
 REPAIR_SAMPLES = 2_000
 """Calibration images of a BatchNorm re-estimation."""
 _CACHE_BYTES = 4 * 2**20
+_HELD_BYTES = 512 * 2**20
+"""Most that is held of what the dense network gave, to spare a pass through it."""
 _LEAST_BATCH, _MOST_BATCH = 32, 500
 _SHARES = 4
 """Several batches come in multiples of this, so that 2 or 4 cores end together; the same on every
@@ -94,6 +97,8 @@ class Sweep:
         self.split: Split = data.split("validation", settings.num_samples, settings.seed)
         images = self.split.images
         self._tapes: dict[int, Tape] = {}
+        self._held: dict[int, Values] = {}
+        self._held_bytes, self._lock = 0, threading.Lock()
         few = self._tape(images[: min(len(images), 8)].to(self._device))
         each = few.activation_bytes // few.batch_size
         size = min(_MOST_BATCH, max(_LEAST_BATCH, _CACHE_BYTES // max(1, each)))
@@ -185,7 +190,7 @@ class Sweep:
             images = self.split.images[place].to(self._device)
             tape = self._tape(images)
             self._raise_if_stopped()
-            _, values = tape.run(images, keep[len(images)], changed=self._dense.statistics)
+            values = self._dense_values(place.start, images, tape, keep[len(images)])
             found = []
             for number, (cut, begin) in enumerate(zip(cuts, names, strict=True)):
                 self._raise_if_stopped()
@@ -194,6 +199,21 @@ class Sweep:
             return found
 
         return self._spread(run, self.batches if batches is None else batches)
+
+    def _dense_values(self, start: int, images: Tensor, tape: Tape, keep: frozenset[int]) -> Values:
+        """What reruns need of the dense network for a batch: held from before, or computed."""
+        values = self._held.get(start, {})
+        if keep <= values.keys():
+            return values
+        _, values = tape.run(images, keep, changed=self._dense.statistics)
+        size = sum(value.numel() * value.element_size() for value in values.values())
+        with self._lock:
+            before = self._held.pop(start, {})
+            self._held_bytes -= sum(v.numel() * v.element_size() for v in before.values())
+            if not self._calibration and self._held_bytes + size <= _HELD_BYTES:
+                self._held[start] = values
+                self._held_bytes += size
+        return values
 
     def plain_scores(self, cut: Cut, numbers: Tensor) -> Tensor:
         """Class scores ``(samples, classes)`` of a few images by the network as it was written.

@@ -120,20 +120,44 @@ class Tape:
         Returns:
             Class scores ``(batch_size, classes)``.
         """
+        return self.resume(values, changed, (), statistics, names)[0]
+
+    def resume(
+        self, values: Values, changed: Mapping[str, Tensor], keep: Collection[int],
+        statistics: "Statistics | None" = None, names: Collection[str] | None = None,
+    ) -> tuple[Tensor, Values]:  # fmt: skip
+        """Like ``rerun``, and keep what parts run after it will need.
+
+        Args:
+            values: As for ``rerun``.
+            changed: As for ``rerun``.
+            keep: Slots to keep; those that this part does not fill come from ``values``.
+            statistics: As for ``run``.
+            names: As for ``rerun``.
+
+        Returns:
+            Class scores ``(batch_size, classes)`` and the kept values.
+        """
         stretch = self.stretch(changed if names is None else names)
+        kept = {number: values[number] for number in keep if number in values}
         if not stretch.calls:
-            return values[self._scores]
+            return values[self._scores], kept
         own = {number: values[number] for number in stretch.needs}
-        self._perform(stretch, own, changed, statistics, {}, frozenset())
-        return own[self._scores]
+        self._perform(stretch, own, changed, statistics, kept, frozenset(keep))
+        return own[self._scores], kept
+
+    @property
+    def names(self) -> tuple[frozenset[str], ...]:
+        """Parameters and buffers that each call reads, in the order of the calls."""
+        return tuple(call.named for call in self._calls)
 
     def closed(self, names: Iterable[str]) -> frozenset[str]:
         """The same names and those of statistics that would be averaged over more calls.
 
         A BatchNorm that is called several times keeps one average: where one of its calls can
-        change, all of them have to be seen.
+        change, all of them have to be seen. Tensors with several names go by the first.
         """
-        found = frozenset(names)
+        found = frozenset(self._name_of[name] for name in names)
         while True:
             inside = set(self.stretch(found).calls)
             touched = frozenset(name for call in inside for name in _statistics_of(call))

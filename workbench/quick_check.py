@@ -1,0 +1,378 @@
+"""A quick check: what a plan really does, measured on a few hundred images in well under a second.
+
+The network is written down once as a list of calls (see ``workbench.tape``). What every image gave
+on its way through the plan that was checked last is kept at some places, so that the next check
+begins at the last of them before the first layer whose weights are others now. The dense network
+has classified every validation image beforehand: each image is compared with itself, which makes a
+few hundred say about as much as thousands alone would (see ``workbench.sampling``).
+"""
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from workbench.data import Data
+from workbench.device import on_device
+from workbench.groups import Groups, find_groups
+from workbench.layers import inspect
+from workbench.model import Model, check_fit
+from workbench.plan import PruningPlan
+from workbench.progress import ShouldStop, never
+from workbench.prune import build_masks, prune
+from workbench.repair import BATCH as REPAIR_BATCH
+from workbench.repair import get_repair, has_batch_norm, repair
+from workbench.sampling import DenseOutputs, PairedSample
+from workbench.sweep import StoppedError, even_parts, spread
+from workbench.tape import Statistics, Tape, UnrepeatableError, Values
+
+WORK = 15_000_000_000
+"""Multiply-accumulates for each of the two passes, through calibration and validation images."""
+LEAST_IMAGES = 100
+MOST_IMAGES, MOST_CALIBRATION = 2_000, 1_000
+MOST_DENSE = 5
+"""The dense network classifies so many times the images that a check looks at."""
+FULL_REPAIR_SAMPLES = 500
+"""Calibration images of a full repair."""
+KEPT_BYTES = 192 * 2**20
+"""Most that is kept of what the images gave on their way, about; twice that during a check."""
+_BATCH = 84
+_MOST_STARTS = 32
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a quick check found.
+
+    Attributes:
+        loss: Mean cross-entropy on all validation images, estimated from those looked at, in nats;
+            infinite where an output is not finite.
+        accuracy: Fraction of all validation images classified correctly, estimated likewise.
+        ci_low: Lower end of the 95 % interval of that accuracy.
+        ci_high: Upper end.
+        samples: Validation images that the pruned model looked at.
+        repair: What was done before; a name in ``REPAIRS``.
+        calibration: Calibration images that served for it.
+        baseline: Loss and accuracy of the dense model on all validation images.
+        seconds: How long it took.
+    """
+
+    loss: float
+    accuracy: float
+    ci_low: float
+    ci_high: float
+    samples: int
+    repair: str
+    calibration: int
+    baseline: tuple[float, float]
+    seconds: float
+
+
+class QuickChecker:
+    """A model and images, ready to measure one plan after the other.
+
+    Not for use from several threads at once.
+
+    Args:
+        model: The dense model; it stays as it is.
+        data: Its validation split is classified, its calibration split serves for repair.
+        num_samples: Validation images that a check looks at; by the size of the model if None.
+        num_calibration: Calibration images of a BatchNorm re-estimation, likewise.
+        seed: Orders the images.
+        device: Where to run.
+        kept_bytes: Most that is kept from one check to the next, about.
+
+    Raises:
+        DataError: If the data do not fit the model.
+    """
+
+    def __init__(
+        self, model: Model, data: Data, *, num_samples: int | None = None,
+        num_calibration: int | None = None, seed: int = 0, device: torch.device | str = "cpu",
+        kept_bytes: int = KEPT_BYTES,
+    ) -> None:  # fmt: skip
+        check_fit(model, data)
+        self._model, self._data, self._seed = model, data, seed
+        self._device, self._kept_bytes = torch.device(device), kept_bytes
+        usual = affordable_images(model)
+        self._num_samples = num_samples or usual
+        self._num_calibration = max(2, num_calibration or min(usual, MOST_CALIBRATION))
+        self._dense: DenseOutputs | None = None
+        self._replay: _Replay | None = None
+        self._groups: dict[str, Groups] = {}
+
+    def prepare(self, should_stop: ShouldStop = never) -> DenseOutputs:
+        """Classify images with the dense network and write it down as calls, once.
+
+        A check does it where it was not done before.
+
+        Raises:
+            StoppedError: Where it should stop.
+        """
+        if self._dense is None:
+            most = MOST_DENSE * self._num_samples
+            split = self._data.split("validation", most, self._seed)
+            module = on_device(self._model.module, self._device)
+            images = split.images[: self._num_samples]
+            calibration: tuple[Tensor, ...] = ()
+            if has_batch_norm(module):
+                found = self._data.split("calibration", self._num_calibration, self._seed).images
+                calibration = found.tensor_split(max(1, len(found) // REPAIR_BATCH))
+            try:
+                self._replay = _Replay(module, images, calibration, self._device, self._kept_bytes)
+            except UnrepeatableError:
+                self._replay = None
+            self._images = images
+            scores = self._classify(module, split.images, should_stop)
+            self._dense = DenseOutputs(scores, split.labels)
+        return self._dense
+
+    def check(
+        self, plan: PruningPlan, repair: str = "bn", groups: Groups | None = None,
+        should_stop: ShouldStop = never,
+    ) -> Check:  # fmt: skip
+        """Prune, repair, and classify a few hundred validation images.
+
+        The numbers are those of ``prune``, ``repair`` and classifying the same images, within
+        float error.
+
+        Args:
+            plan: What to prune.
+            repair: What to do before measuring; ``bn`` is ``none`` for a model without BatchNorm.
+                ``full`` takes seconds.
+            groups: What ``find_groups(model, plan.granularity)`` returned, to spare a second look.
+            should_stop: Asked before every pass.
+
+        Raises:
+            PlanError: If the plan does not fit the model.
+            SettingsError: If there is no such repair.
+            StoppedError: Where it should stop.
+        """
+        start = time.perf_counter()
+        get_repair(repair)
+        dense = self.prepare(should_stop)
+        if repair == "bn" and not has_batch_norm(self._model.module):
+            repair = "none"
+        groups = groups or self._found_groups(plan.granularity)
+        if repair == "full" or self._replay is None:
+            scores, calibration = self._plainly(plan, repair, groups, should_stop)
+        else:
+            weights = self._cut_weights(plan, groups)
+            scores = self._replay.scores(weights, repair == "bn", should_stop)
+            calibration = self._replay.num_calibration if repair == "bn" else 0
+        sample = PairedSample(dense)
+        sample.add(torch.arange(len(scores)), scores)
+        found, base = sample.estimate(), dense.baseline
+        return Check(
+            found.loss, found.accuracy, found.low, found.high, found.samples, repair, calibration,
+            (base.loss, base.accuracy), time.perf_counter() - start,
+        )  # fmt: skip
+
+    def _found_groups(self, granularity: str) -> Groups:
+        if granularity not in self._groups:
+            self._groups[granularity] = find_groups(self._model, granularity)
+        return self._groups[granularity]
+
+    def _cut_weights(self, plan: PruningPlan, groups: Groups) -> dict[str, Tensor]:
+        """The weights that the plan changes, by name."""
+        masks = build_masks(self._model, plan, groups) if plan.sparsities else {}
+        return {
+            name: self._model.module.get_parameter(name)
+            .detach()
+            .masked_fill(~mask, 0)
+            .to(self._device)
+            for name, mask in masks.items()
+            if not bool(mask.all())
+        }
+
+    def _plainly(
+        self, plan: PruningPlan, method: str, groups: Groups, should_stop: ShouldStop
+    ) -> tuple[Tensor, int]:  # fmt: skip
+        """Class scores of the images, and calibration images, without replaying anything."""
+        count = FULL_REPAIR_SAMPLES if method == "full" else self._num_calibration
+        repaired = repair(
+            prune(self._model, plan, groups), self._data, method, num_samples=count,
+            seed=self._seed, device=self._device, should_stop=should_stop,
+        )  # fmt: skip
+        module = on_device(repaired.pruned.model.module, self._device)
+        scores = self._classify(module, self._images, should_stop)
+        calibration = len(self._data.split("calibration", count, self._seed).images)
+        return scores, calibration if method != "none" else 0
+
+    def _classify(self, module: torch.nn.Module, images: Tensor, should_stop: ShouldStop) -> Tensor:
+        """Class scores ``(samples, classes)`` by a module as it was written."""
+
+        @torch.inference_mode()
+        def one(place: slice) -> Tensor:
+            raise_if(should_stop)
+            scores: Tensor = module(images[place].to(self._device))
+            return scores.float().cpu()
+
+        return torch.cat(spread(one, even_parts(len(images), _BATCH), self._device))
+
+
+def affordable_images(model: Model) -> int:
+    """How many images of each split a check has time for."""
+    count = WORK // max(1, inspect(model).macs)
+    return max(LEAST_IMAGES, min(MOST_IMAGES, count))
+
+
+def raise_if(should_stop: ShouldStop) -> None:
+    """Raises ``StoppedError`` where the work should end."""
+    if should_stop():
+        raise StoppedError
+
+
+@dataclass(frozen=True, eq=False)
+class _Trace:
+    """What a check left behind for the next one.
+
+    Attributes:
+        repaired: Whether statistics were measured.
+        weights: Changed weights by name.
+        statistics: BatchNorm's means and variances after repair, by name.
+        calibration: What each batch of calibration images gave on its way.
+        validation: The same for validation images.
+    """
+
+    repaired: bool
+    weights: Mapping[str, Tensor]
+    statistics: Mapping[str, Tensor] = field(default_factory=dict)
+    calibration: Sequence[Values] = ()
+    validation: Sequence[Values] = ()
+
+
+class _Replay:
+    """A network as a list of calls, and what the last plan left behind.
+
+    Raises:
+        UnrepeatableError: If the network cannot be replayed.
+    """
+
+    def __init__(
+        self, module: torch.nn.Module, images: Tensor, calibration: Sequence[Tensor],
+        device: torch.device, kept_bytes: int,
+    ) -> None:  # fmt: skip
+        self._module, self._device = module, device
+        self._validation = [images[place] for place in even_parts(len(images), _BATCH)]
+        self._calibration = calibration
+        self.num_calibration = sum(map(len, calibration))
+        self._tapes: dict[int, Tape] = {}
+        batches = [*self._validation, *calibration]
+        for batch in batches:
+            if len(batch) not in self._tapes:
+                other = next(iter(self._tapes.values()), None)
+                self._tapes[len(batch)] = Tape(module, batch.to(device), other)
+        first = self._validation[0].to(device)
+        self._tape = self._tapes[len(first)]
+        budget = kept_bytes // max(1, sum(map(len, batches)))
+        self._starts = choose_starts(self._tape, first, budget)
+        self._keep = {
+            size: frozenset[int]().union(*map(tape.needs, self._starts))
+            for size, tape in self._tapes.items()
+        }
+        self._trace: _Trace | None = None
+
+    def scores(
+        self, weights: Mapping[str, Tensor], repaired: bool, should_stop: ShouldStop
+    ) -> Tensor:  # fmt: skip
+        """Class scores ``(samples, classes)`` of the validation images with changed weights."""
+        last = self._trace
+        start = self._start(last, weights, repaired)
+        before = last if last is not None and start is not None else _Trace(repaired, {})
+        statistics, calibration = dict(before.statistics), before.calibration
+        if repaired:
+            kept = before.calibration
+            done = self._pass(self._calibration, kept, weights, start, should_stop, measured=True)
+            total = Statistics()
+            for _, _, own in done:
+                total.add(own)
+            statistics |= total.buffers()
+            calibration = [values for _, values, _ in done]
+        changed = {**weights, **statistics}
+        done = self._pass(self._validation, before.validation, changed, start, should_stop)
+        validation = [values for _, values, _ in done]
+        self._trace = _Trace(repaired, weights, statistics, calibration, validation)
+        return torch.cat([scores for scores, _, _ in done])
+
+    def _pass(
+        self, batches: Sequence[Tensor], before: Sequence[Values], changed: Mapping[str, Tensor],
+        start: frozenset[str] | None, should_stop: ShouldStop, measured: bool = False,
+    ) -> list[tuple[Tensor, Values, Statistics]]:  # fmt: skip
+        """Class scores, what is kept, and statistics of every batch."""
+
+        def one(number: int) -> tuple[Tensor, Values, Statistics]:
+            raise_if(should_stop)
+            images, own = batches[number], Statistics()
+            taken = own if measured else None
+            tape, keep = self._tapes[len(images)], self._keep[len(images)]
+            if start is None:
+                scores, kept = tape.run(images.to(self._device), keep, taken, changed)
+            else:
+                scores, kept = tape.resume(before[number], changed, keep, taken, start)
+            return scores.float().cpu(), kept, own
+
+        return spread(one, range(len(batches)), self._device)
+
+    def _start(
+        self, last: _Trace | None, weights: Mapping[str, Tensor], repaired: bool
+    ) -> frozenset[str] | None:  # fmt: skip
+        """The latest start before all that changed; None for the images themselves."""
+        if last is None or last.repaired != repaired:
+            return None
+        changed = {
+            name
+            for name in {*weights, *last.weights}
+            if name not in weights
+            or name not in last.weights
+            or not torch.equal(weights[name], last.weights[name])
+        }
+        closed = self._tape.closed(changed)
+        return next((names for names in reversed(self._starts) if closed <= names), None)
+
+
+def choose_starts(tape: Tape, images: Tensor, budget: int) -> list[frozenset[str]]:
+    """Where a check may begin: the places that spare most for what memory allows.
+
+    Args:
+        tape: The network.
+        images: A batch for it.
+        budget: Bytes that may be kept of one image.
+
+    Returns:
+        For each place, from first to last, the names of all that is read from there on. Names that
+        are read before as well cannot begin a part, so some places are left out.
+    """
+    order = tape.names
+    found: list[tuple[int, frozenset[str]]] = []
+    after: frozenset[str] = frozenset()
+    for place in range(len(order) - 1, 0, -1):
+        after |= order[place]
+        if order[place] and after.isdisjoint(frozenset().union(*order[:place])):
+            found.insert(0, (place, after))
+    found = found[:: math.ceil(len(found) / _MOST_STARTS) or 1]
+    needs = [tape.needs(names) for _, names in found]
+    _, values = tape.run(images, frozenset[int]().union(*needs))
+    each = {number: tensor.nbytes / len(images) for number, tensor in values.items()}
+    while sum(each[slot] for slot in frozenset[int]().union(*needs)) > budget:
+        worst = _least_useful([place for place, _ in found], needs, each)
+        del found[worst], needs[worst]
+    return [names for _, names in found]
+
+
+def _least_useful(
+    places: Sequence[int], needs: Sequence[frozenset[int]], each: Mapping[int, float]
+) -> int:  # fmt: skip
+    """Number of the start that frees most bytes for the calls that it spares."""
+    ends = [0, *places, 2 * places[-1] - (places[-2] if len(places) > 1 else 0)]
+
+    def worth(number: int) -> float:
+        others = frozenset[int]().union(*(n for i, n in enumerate(needs) if i != number))
+        freed = sum(each[slot] for slot in needs[number] - others)
+        before, here, then = ends[number : number + 3]
+        return (here - before) * (then - here) / max(1.0, freed)
+
+    return min(range(len(places)), key=worth)
