@@ -291,8 +291,8 @@ def test_budgets_are_met_at_every_granularity_by_the_smallest_cut(
     plan = allocate(model, method, budget=budget, granularity=granularity)
     assert part(plan) <= 0.7
     levels = {"uniform": Uniform, "global": GlobalRanking}[method](
-        Pool(model, groups, tuple(g for g in groups.prunable if not g.protected),
-             get_criterion("l1"), 0)
+        Pool(model=model, all=groups, criterion=get_criterion("l1"), seed=0,
+             members=tuple(g for g in groups.prunable if not g.protected))
     )  # fmt: skip
     below = [
         level for level in range(0, levels.top, max(1, levels.top // 200))

@@ -29,7 +29,8 @@ PLACES = [(kind, unit) for kind, units in UNITS.items() for unit in units]
 
 def pool_of(groups: Groups, curves: SensitivityCurves, **rest) -> Pool:
     return Pool(
-        MODEL, groups, groups.prunable, get_criterion("l1"), 0, curves=curves, **rest
+        model=MODEL, all=groups, members=groups.prunable, criterion=get_criterion("l1"), seed=0,
+        curves=curves, **rest,
     )  # fmt: skip
 
 
@@ -223,7 +224,7 @@ def test_a_sparsity_is_met_exactly_by_weights(method: str, sparsity: float) -> N
 @settings(max_examples=20)
 def test_curves_at_once_are_the_curves_one_by_one(seed: int, sparsities: list[float]) -> None:
     groups = made_up_groups(2, "weight", seed, widest=8)
-    predictor = predictor_of(pool_of(groups, made_up_curves(groups, MODEL, seed)))
+    predictor = predictor_of(made_up_curves(groups, MODEL, seed), 10)
     own = [predictor.curves[group.name] for group in groups.prunable]
     found = Curves(own).at(np.array([sparsities, sparsities[::-1]]))
     expected = [[own[0].at(s) for s in sparsities], [own[1].at(s) for s in sparsities[::-1]]]

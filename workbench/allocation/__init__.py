@@ -210,8 +210,9 @@ def allocate(
     if chosen.needs_curves:
         check_curves(model, groups, members, chosen.title, curves)
     pool = Pool(
-        model, groups, members, ranking, seed, channel_multiple,
-        _bounds_of(groups, members, bounds or {}), held, curves, latencies,
+        model=model, all=groups, members=members, criterion=ranking, seed=seed,
+        multiple=channel_multiple, bounds=_bounds_of(groups, members, bounds or {}), locked=held,
+        curves=curves, latencies=latencies,
     )  # fmt: skip
     values = {**held, **chosen.spread(pool, target)}
     ordered = {group.name: values[group.name] for group in groups.prunable if group.name in values}

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from workbench.accounting import BYTES_PER_PARAM, size_without
 from workbench.allocation.latencies import TimeModel
-from workbench.allocation.pool import ROUNDING, Pool
+from workbench.allocation.pool import ROUNDING, Members
 from workbench.errors import PlanError
 
 UNITS = "units"
@@ -82,7 +82,7 @@ class Costs:
         PlanError: If the unit is latency and nothing was measured, or zeros cannot save time.
     """
 
-    def __init__(self, pool: Pool, unit: str) -> None:
+    def __init__(self, pool: Members, unit: str) -> None:
         self._pool, self.unit = pool, unit
         self.dense: float = {
             UNITS: pool.num_units,

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from workbench.allocation.costs import Array
-from workbench.allocation.pool import Pool
 from workbench.curves import SensitivityCurves
 from workbench.errors import PlanError
 from workbench.granularity import parse_granularity
@@ -63,12 +62,11 @@ def check_curves(
         )
 
 
-def predictor_of(pool: Pool) -> Predictor:
-    """The prediction that belongs to the curves of a pool."""
-    assert pool.curves is not None
-    assert pool.curves.baseline is not None
-    chance = 1 / max(2, pool.model.num_classes)
-    return fit_predictor(pool.curves.baseline, pool.curves.points, chance=chance)
+def predictor_of(curves: SensitivityCurves | None, num_classes: int) -> Predictor:
+    """The prediction that belongs to curves, which must have a baseline."""
+    assert curves is not None
+    assert curves.baseline is not None
+    return fit_predictor(curves.baseline, curves.points, chance=1 / max(2, num_classes))
 
 
 class Curves:
@@ -137,3 +135,11 @@ class Damage:
         """What a group's increase at a sparsity adds to the sum; of the same shape."""
         apart = (increase / (self._ceiling - increase)) ** self._power
         return np.asarray(apart + TRIFLE * sparsity)
+
+    def slope(self, total: float) -> float:
+        """Loss increase for each unit of the sum, around a sum of addends."""
+        power = 1 / self._power
+        z = total**power
+        if not total:
+            return 0.0
+        return self._ceiling * power * z / total / (1 + z) ** 2

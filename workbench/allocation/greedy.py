@@ -3,7 +3,8 @@
 import numpy as np
 
 from workbench.allocation.costs import Array, Counts
-from workbench.allocation.problem import Problem, Tables, between, give_back_, spaced
+from workbench.allocation.pool import between
+from workbench.allocation.problem import Problem, Tables, give_back_, spaced
 
 GRID = 41
 """At most so many steps of a group."""

@@ -11,7 +11,8 @@ from workbench.allocation.descent import improve_crossed, solve_crossed
 from workbench.allocation.equal_loss import EqualLoss
 from workbench.allocation.greedy import Greedy
 from workbench.allocation.knapsack import EVEN, solve_separable
-from workbench.allocation.problem import Problem, Tables, between, give_back_, spaced
+from workbench.allocation.pool import between
+from workbench.allocation.problem import Problem, Tables, give_back_, spaced
 
 GRID = 64
 MOST_GRID = 256

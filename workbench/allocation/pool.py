@@ -1,6 +1,7 @@
 """The groups among which an allocation spreads its target."""
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -18,32 +19,24 @@ ROUNDING = 1e-9
 """Room for the rounding of a product of a sparsity and a number of units."""
 
 
-@dataclass(frozen=True, eq=False)
-class Pool:
-    """Groups that may be pruned, with the means to score them.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Members:
+    """Groups that may be pruned, and what they allow.
 
     Attributes:
-        model: The dense model.
         all: Every group of the model at the granularity of the plan.
         members: The groups to prune, in the order of the model.
-        criterion: How weights are ranked.
-        seed: Seed of the criterion, and of everything random in the allocation.
         multiple: Kept channels are rounded to a multiple of this.
         bounds: Group name to its least and most sparsity; others are free.
         locked: Group name to its sparsity, for groups that are held; no members.
-        curves: What cutting each group alone costs, for the methods that need to know.
         latencies: Measured times, for budgets in latency.
     """
 
-    model: Model
     all: Groups
     members: tuple[Group, ...]
-    criterion: Criterion
-    seed: int
     multiple: int = 1
     bounds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     locked: Mapping[str, float] = field(default_factory=dict)
-    curves: SensitivityCurves | None = None
     latencies: LatencyTable | None = None
 
     @property
@@ -118,6 +111,23 @@ class Pool:
             return sum(group.num_units for group in self.members)
         return sum(group.num_params for group in self.members)
 
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Pool(Members):
+    """Groups that may be pruned, with the means to score them.
+
+    Attributes:
+        model: The dense model.
+        criterion: How weights are ranked.
+        seed: Seed of the criterion, and of everything random in the allocation.
+        curves: What cutting each group alone costs, for the methods that need to know.
+    """
+
+    model: Model
+    criterion: Criterion
+    seed: int
+    curves: SensitivityCurves | None = None
+
     def scores(
         self, change: Callable[[Tensor], Tensor] = lambda scores: scores
     ) -> Iterator[Tensor]:
@@ -173,3 +183,8 @@ def nearest_allowed(groups: Groups, group: Group, sparsity: float, multiple: int
     if kind == "channel":
         return groups.num_pruned(group.name, sparsity, multiple) / group.num_units
     return nearest_sparsity(shape_of(group), groups.granularity, sparsity)
+
+
+def between(counts: Sequence[int], least: int, most: int) -> Sequence[int]:
+    """The counts from the least to the most."""
+    return counts[bisect_left(counts, least) : bisect_right(counts, most)]

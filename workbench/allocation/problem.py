@@ -1,7 +1,7 @@
 """The problem of the methods that need curves, as tables: choices, their damage and their cost."""
 
 import math
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +12,7 @@ from workbench.allocation.budget import Target
 from workbench.allocation.costs import UNITS, Array, Bill, Costs, Counts
 from workbench.allocation.damage import Curves, Damage, predictor_of
 from workbench.allocation.knob import too_sparse, unmet
-from workbench.allocation.pool import ROUNDING, Pool
+from workbench.allocation.pool import ROUNDING, Pool, between
 from workbench.groups import Group
 
 SLACK = 1e-9
@@ -81,7 +81,7 @@ class Problem:
 
     def __init__(self, pool: Pool, target: Target) -> None:
         self.pool = pool
-        predictor = predictor_of(pool)
+        predictor = predictor_of(pool.curves, pool.model.num_classes)
         self._curves = Curves([predictor.curves[group.name] for group in pool.members])
         if target.budget is not None:
             self.costs = Costs(pool, target.budget.unit)
@@ -180,11 +180,6 @@ def spaced(counts: Sequence[int], most: int) -> Sequence[int] | Counts:
     if isinstance(counts, range):
         return counts.start + places
     return np.asarray(counts)[places]
-
-
-def between(counts: Sequence[int], least: int, most: int) -> Sequence[int]:
-    """The counts from the least to the most."""
-    return counts[bisect_left(counts, least) : bisect_right(counts, most)]
 
 
 def give_back_(problem: Problem, counts: list[int], left: float, order: Sequence[int]) -> None:
