@@ -10,7 +10,7 @@ RUNTIME := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
 DECLARED := pyproject.toml constraints.txt
 
-.PHONY: help run test lint types unit ui browser format screenshots bench clean
+.PHONY: help run test lint types unit ui browser format screenshots bench tables clean
 
 help:
 	@echo "make run          start the workbench on http://127.0.0.1:$(PORT)"
@@ -20,6 +20,7 @@ help:
 	@echo "make format       put the code into the project's format and mend what ruff can mend"
 	@echo "make screenshots  every page, light and dark, into artifacts/screenshots"
 	@echo "make bench        every benchmark in tests/benchmarks, printed"
+	@echo "make tables       the tables of sensitivity, prediction and allocation, written anew (an hour or two)"
 	@echo "make clean        remove .venv, caches and artifacts"
 
 run: $(RUNTIME)
@@ -60,6 +61,11 @@ bench: $(DEV)
 		module=$$(echo "$${script%.py}" | tr / .); \
 		printf '\n== %s\n' "$$script"; \
 		$(BIN)/python -m "$$module" || exit 1; \
+	done
+
+tables: $(DEV)
+	@for name in sensitivity_exact sensitivity_fast prediction_error allocation; do \
+		$(BIN)/python -m tests.benchmarks.$$name || exit 1; \
 	done
 
 clean:

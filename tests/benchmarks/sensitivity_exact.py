@@ -4,17 +4,20 @@
 
 For every sample: 9 levels x all layers x 1,000 validation images (fewer where there are fewer),
 by the workbench and by the obvious loop, in turns: set the weights of a layer, evaluate all images
-(default memory format, batches of 500), put the weights back. Printed are the median ratio of
-times, the ratio to the same loop with channels last and the best of several batch sizes, how many
-accuracies differ, and the share of the machine's peak arithmetic that the workbench reached: the
-multiply-accumulates that it really did per second, against a large matrix product.
+(default memory format, batches of 500), put the weights back. The table, in
+``results/sensitivity_exact.md``, holds the median ratio of times and the least, the ratio to the
+same loop with channels last and the best of several batch sizes, how many accuracies differ, and
+the share of the machine's peak arithmetic: multiply-accumulates that the curves need a second,
+against a large matrix product.
 """
 
 import argparse
+import json
 import statistics
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -33,6 +36,7 @@ MODELS = (
 )  # fmt: skip
 LEVELS = tuple(i / 10 for i in range(1, 10))
 IMAGES = 1_000
+ROWS = Path(__file__).parent / "results" / "sensitivity_exact.jsonl"
 BATCHES = (25, 50, 100, 250, 500)
 
 
@@ -103,39 +107,73 @@ def macs_done(model: object) -> float:
     return len(LEVELS) * sum(sum(layers[n:]) for n in prunable) + sum(layers)
 
 
+def measured(name: str, runs: int, peak: float) -> dict[str, object]:
+    """One row of the table."""
+    model = load_model(name)
+    data = load_data(model.data_name)
+    batch = best_batch(model, data)
+    ways = {
+        "ours": partial(workbench, model, data),
+        "obvious": partial(obvious_loop, model, data, 500, False),
+        "best": partial(obvious_loop, model, data, batch, True),
+    }
+    seconds: dict[str, list[float]] = {way: [] for way in ways}
+    results = {}
+    for _ in range(runs):
+        for way, work in ways.items():
+            spent, results[way] = timed(work)
+            seconds[way].append(spent)
+    ratios = {
+        way: [other / own for other, own in zip(seconds[way], seconds["ours"], strict=True)]
+        for way in ("obvious", "best")
+    }
+    wanted, ours = results["obvious"], statistics.median(seconds["ours"])
+    images = len(data.split("validation", IMAGES, 0))
+    return {
+        "model": name, "threads": torch.get_num_threads(), "runs": runs, "images": images,
+        "points": len(wanted), "seconds": ours, "batch": batch,
+        "obvious": statistics.median(ratios["obvious"]), "best": statistics.median(ratios["best"]),
+        "least": min(ratios["obvious"]),
+        "differ": sum(results["ours"][key] != value for key, value in wanted.items()),
+        "peak": macs_done(model) * images / ours / peak,
+    }  # fmt: skip
+
+
+def table(rows: list[dict[str, object]]) -> str:
+    """The rows as Markdown."""
+    lines = [
+        "Written by `python -m tests.benchmarks.sensitivity_exact`: 9 levels x all layers, single",
+        "weights, exact precision, beside the obvious loop; all in turns in one run.",
+        "",
+        "| model | points | images | threads | seconds | obvious loop takes | in the worst run "
+        "| best loop takes | accuracies that differ | of peak arithmetic |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for row in rows:
+        lines.append(
+            f"| {row['model']} | {row['points']} | {row['images']} | {row['threads']} "
+            f"| {row['seconds']:.2f} | {row['obvious']:.2f} x | {row['least']:.2f} x "
+            f"| {row['best']:.2f} x (batch {row['batch']}) | {row['differ']} | {row['peak']:.0%} |"
+        )
+    return "\n".join([*lines, ""])
+
+
 def main() -> None:
-    """Print a line for every model."""
+    """Measure, and write the table of all that was ever measured."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("models", nargs="*", default=MODELS)
     parser.add_argument("--runs", type=int, default=3)
     options = parser.parse_args()
     peak = peak_macs_per_second()
-    print(f"{torch.get_num_threads()} threads, peak {peak / 1e9:.0f} G multiply-accumulates a second")
+    rows = {}
+    if ROWS.exists():
+        rows = {row["model"]: row for row in map(json.loads, ROWS.read_text("utf-8").splitlines())}
     for name in options.models:
-        model = load_model(name)
-        data = load_data(model.data_name)
-        batch = best_batch(model, data)
-        ways = {
-            "ours": partial(workbench, model, data),
-            "obvious": partial(obvious_loop, model, data, 500, False),
-            "best": partial(obvious_loop, model, data, batch, True),
-        }
-        seconds: dict[str, list[float]] = {way: [] for way in ways}
-        results = {}
-        for _ in range(options.runs):
-            for way, work in ways.items():
-                spent, results[way] = timed(work)
-                seconds[way].append(spent)
-        ours = statistics.median(seconds["ours"])
-        wrong = sum(results["ours"][key] != value for key, value in results["obvious"].items())
-        images = len(data.split("validation", IMAGES, 0))
-        reached = macs_done(model) * images / ours / peak
-        print(
-            f"{name:20} {ours:7.2f} s   obvious loop {statistics.median(seconds['obvious']) / ours:5.2f}x"
-            f"   best loop (batch {batch:3}, channels last) {statistics.median(seconds['best']) / ours:5.2f}x"
-            f"   {wrong} of {len(results['obvious'])} accuracies differ   {reached:.0%} of peak",
-            flush=True,
-        )
+        rows[name] = measured(name, options.runs, peak)
+        ordered = [rows[model] for model in MODELS if model in rows]
+        ROWS.write_text("".join(json.dumps(row) + "\n" for row in ordered), "utf-8")
+        ROWS.with_suffix(".md").write_text(table(ordered), "utf-8")
+        print(table([rows[name]]).splitlines()[-1], flush=True)
 
 
 if __name__ == "__main__":
