@@ -304,7 +304,7 @@ def fit_map(everything: Sequence[Trial], prior: Prior) -> Prior:
 def rounded(value: object) -> object:
     """Numbers with few digits."""
     if isinstance(value, float):
-        return round(value, DIGITS)
+        return round(value, DIGITS) + 0.0  # never -0.0
     return tuple(map(rounded, value)) if isinstance(value, tuple) else value
 
 

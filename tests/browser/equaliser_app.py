@@ -93,7 +93,7 @@ def plan_page() -> None:
         shown = size.to_dict()
         if board.predictor is not None:
             prediction = board.predictor.predict(board.settled(state.plan))
-            shown |= {"accuracy": prediction.accuracy, "loss": prediction.loss}
+            shown |= prediction.to_dict()
         st.metric("Non-zero parameters on the server", f"{size.num_nonzero:,}")
         with st.container(key="machine"):
             more = {"plan": state.plan, "kind": state.kind, "edits": state.get("edits", 0)}

@@ -128,6 +128,8 @@ def test_what_the_page_shows_is_what_the_server_computes(open_board):
     assert tile(page, "compression").inner_text() == f"{server['compression_ratio']:.2f}×"
     assert tile(page, "speedup").inner_text() == f"{server['theoretical_speedup']:.2f}×"
     assert tile(page, "predicted").inner_text() == f"≈ {100 * server['accuracy']:.1f} %"
+    low, high = (100 * server[f"accuracy_{end}"] for end in ("low", "high"))
+    assert page.locator(".tile.predicted .band").inner_text() == f"({low:.1f} to {high:.1f})"
 
 
 def test_arrow_keys_page_keys_home_and_end_change_the_value(open_board):
