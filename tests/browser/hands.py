@@ -48,6 +48,13 @@ def press(page: Page, name: str) -> None:
     page.get_by_test_id("stMain").get_by_role("button", name=name, exact=True).click()
 
 
+def choose(page: Page, label: str, option: str) -> None:
+    """Choose from a list of the page itself."""
+    page.get_by_test_id("stMain").get_by_role("combobox", name=label, exact=True).click()
+    page.get_by_role("option", name=option, exact=True).click()
+    rig.settled(page)
+
+
 def ends(page: Page, title: str, ending: str = "done in") -> None:
     """Wait until background work has ended."""
     expect(page.get_by_text(f"{title}: {ending}")).to_be_visible(timeout=PATIENCE_MS)

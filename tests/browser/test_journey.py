@@ -48,6 +48,7 @@ def test_from_a_trained_model_to_an_onnx_file_with_the_accuracy_that_was_shown(
         "aria-valuenow", re.compile("^(59|60|61)$")
     )
     hands.saved(page)
+    hands.choose(page, "Allocation", "Uniform")
     hands.press(page, "Spread")
     expect(hands.column(page, "hidden.0")).to_have_attribute("aria-valuenow", "80")
     hands.saved(page, "4.12 k of 17.2 k parameters stay (4.18× fewer)")

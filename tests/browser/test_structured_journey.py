@@ -20,6 +20,7 @@ def plan_half_of_all_channels(page: Page) -> None:
     ).first.click()
     expect(main.get_by_text("Round kept channels to multiples of").first).to_be_visible()
     rig.settled(page)
+    hands.choose(page, "Target", "Channel pruning ratio")
     percent = main.get_by_role("spinbutton", name="Percent", exact=True)
     expect(percent).to_have_value("50")
     hands.press(page, "Spread")

@@ -5,7 +5,7 @@ import pytest
 from tests.ui import digits
 from tests.ui.conftest import address, go_to
 from tests.ui.digits import LAYERS, button, captions, texts
-from tests.ui.test_plan_page import board, drag, saved, spread, unfold, upload
+from tests.ui.test_plan_page import board, drag, number, saved, select, spread, unfold, upload
 from workbench.accounting import size_of_plan
 from workbench.allocation import Budget, allocate
 from workbench.curves import SensitivityCurves, SensitivityPoint, SensitivitySettings
@@ -56,6 +56,7 @@ def test_a_dragged_group_is_saved_and_its_size_is_exact(channels):
 @pytest.mark.parametrize("name", ["weight", "nm", "block", "channel"])
 def test_every_kind_can_be_planned(open_app, name):
     app = choose(open_app(ws=digits.workspace(), page="plan"), name)
+    select(app, "Target").set_value("sparsity").run()
     spread(app, 50)
     plan = saved(app)
     locked = (CLASSIFIER,) if name != "channel" else ()
@@ -156,8 +157,9 @@ def test_blocks_have_rows_columns_and_a_place(open_app):
 
 
 def test_a_budget_is_met(channels):
-    next(box for box in channels.selectbox if box.label == "Target").set_value("macs").run()
+    assert select(channels, "Target").value == "macs"
     spread(channels, 40)
+    assert number(channels, "Times fewer").value == 2.5
     expected = allocate(
         digits.model(), "uniform", budget=Budget("macs", 0.4), granularity="channel"
     )
@@ -208,6 +210,7 @@ def test_curves_of_another_granularity_are_not_shown(monkeypatch):
     found = {"a": weights, "b": other, "c": own}
     monkeypatch.setattr(plan_state.curve_shelf, "shelf", lambda: found)
     monkeypatch.setattr(plan_state.curve_shelf, "current", lambda: weights)
+    monkeypatch.setattr(plan_state.running_curves, "grown", lambda plan, finished: None)
     assert plan_state.fitting_curves(PruningPlan({}, "channel", "l2")) is own
     assert plan_state.fitting_curves(PruningPlan({}, "channel", "random")) is other
     assert plan_state.fitting_curves(PruningPlan({}, "weight", "random")) is weights

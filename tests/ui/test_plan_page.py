@@ -27,13 +27,21 @@ def saved(app) -> PruningPlan | None:
 
 
 def spread(app, percent=80, **choices):
-    app.number_input[0].set_value(percent)
-    for box in app.selectbox:
-        if box.label in choices:
-            box.set_value(choices[box.label])
+    number(app, "Percent").set_value(percent)
+    for label, value in choices.items():
+        select(app, label).set_value(value)
     button(app, "Spread").click().run()
     assert not app.error
     return app
+
+
+def number(app, label):
+    """The number whose label begins so."""
+    return next(one for one in app.number_input if one.label.startswith(label))
+
+
+def select(app, label):
+    return next(box for box in app.selectbox if box.label == label)
 
 
 def board(app) -> dict:
@@ -95,11 +103,12 @@ def test_the_numbers_follow_the_target(open_app):
     spread(app, 90)
     assert texts(app) != before
     assert board(app)["values"][:2] == [0.9, 0.9]
-    assert open_app(ws=address(app), page="plan").number_input[0].value == 90, "it is remembered"
+    again = open_app(ws=address(app), page="plan")
+    assert number(again, "Percent").value == 90, "it is remembered"
 
 
 def test_a_global_target_ranks_layers_together(open_app):
-    app = spread(open_app(ws=digits.workspace(), page="plan"), 80, Scope="global")
+    app = spread(open_app(ws=digits.workspace(), page="plan"), 80, Allocation="global")
     assert saved(app) == allocate(digits.model(), "global", sparsity=0.8)
     assert saved(app).sparsities[FIRST] != saved(app).sparsities[SECOND]
 
@@ -113,8 +122,8 @@ def test_the_ends_of_the_scale_are_no_fault(open_app, percent):
 def test_another_criterion_keeps_the_sparsities(open_app):
     app = spread(open_app(ws=digits.workspace(), page="plan"), 80)
     before = saved(app)
-    next(box for box in app.selectbox if box.label == "Criterion").set_value("random").run()
-    seed = next(box for box in app.number_input if box.label == "Seed")
+    select(app, "Criterion").set_value("random").run()
+    seed = number(app, "Seed")
     assert not seed.disabled
     seed.set_value(5).run()
     assert (saved(app).criterion, saved(app).seed) == ("random", 5)
@@ -177,7 +186,7 @@ def test_a_plan_file_comes_back_as_it_went(open_app):
     assert not app.error
     assert saved(app) == PruningPlan.from_dict(plan.to_dict() | {"model": digits.model().digest})
     assert app.toggle[0].value is True, "it prunes the classifier"
-    assert next(box for box in app.selectbox if box.label == "Criterion").value == "random"
+    assert select(app, "Criterion").value == "random"
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,10 @@ from workbench.ui import (
     bench,
     curves_note,
     links,
+    plan_bounds,
     plan_choices,
     plan_state,
+    plan_why,
     prediction_panels,
     run_shelf,
     running_curves,
@@ -71,8 +73,10 @@ def _edit(measuring: bool) -> None:
     )
     curves_note.show_curves_note(plan, curves)
     _show_size(plan)
+    plan_why.show_why(board, plan, curves)
     _lock_switch()
     _native_controls(board, plan)
+    plan_bounds.show_bounds(plan)
     prediction_panels.show_outcomes()
     _plan_file()
 

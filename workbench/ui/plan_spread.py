@@ -1,145 +1,172 @@
-"""A target for the whole model, spread over the groups by one of the allocations."""
+"""A goal for the whole model, spread over the groups by one of the allocations."""
+
+from __future__ import annotations
 
 from functools import partial
 
 import streamlit as st
 
-from workbench.granularity import Granularity, parse_granularity
+from workbench.granularity import parse_granularity
 from workbench.plan import PruningPlan
-from workbench.ui import plan_state, session
-from workbench.ui.errors import callback
+from workbench.ui import plan_goal, plan_state, plan_target, session
+from workbench.ui.errors import callback, plain
 from workbench.ui.i18n import _
+from workbench.ui.job_panel import is_active, show_job
+from workbench.ui.plan_goal import Goal
 from workbench.ui.words import explain
 
-_TARGET = "plan_target"
-_UNIT = "plan_target_unit"
-_SPARSITY = "sparsity"
-UNITS = (_SPARSITY, "params", "macs", "bytes")
 MAX_SEED = 2**53 - 1  # the browser counts no further
+_RULE = "plan_rule"
+_QUICK = ("channel", "macs", 1 / 4)
+
+
+def show_quick_start() -> None:
+    """The plan that most people want, in one click."""
+    empty = not any(session.plan().sparsities.values())
+    st.button(
+        _("4× fewer MACs, smallest loss"), icon=":material/bolt:", key="plan_quick",
+        type="primary" if empty else "secondary", on_click=callback(_quick),
+        help=_(
+            "Removes whole channels, as the optimal allocation chooses them; undo brings the "
+            "former plan back."
+        ),
+    )  # fmt: skip
 
 
 def show_spread() -> None:
-    """The target, how it is spread, and how what goes is ranked."""
-    from workbench.allocation import ALLOCATIONS
-
+    """The goal, how it is spread, and how what goes is ranked."""
+    plan_goal.go_on()
     plan = session.plan()
     kind = parse_granularity(plan.granularity)
     with st.container(border=True):
-        columns = st.columns([1.78, 0.68, 1.62, 1.45, 0.6, 1.0], vertical_alignment="bottom")
-        unit = str(session.setting(_UNIT, _SPARSITY))
-        # titles change with the kind, and a widget that outlives its titles hands out an old one
-        unit_key, units = f"{_UNIT}_{unit}_{kind.structured}", list(UNITS)
-        columns[0].selectbox(
-            _("Target"), units, units.index(unit), key=unit_key,
-            format_func=_unit_titles(kind.structured).__getitem__,
-            help=_("What you give: the part to prune, or the part of the model that stays."),
-            on_change=callback(partial(_remember_unit, unit_key)),
-        )  # fmt: skip
-        target_key = _target_input(columns[1], unit, kind)
-        columns[2].selectbox(
-            _("Scope"), list(ALLOCATIONS), key="plan_method", persist_state="session",
-            format_func=lambda name: _scope_titles().get(name, ALLOCATIONS[name].title),
-            help=explain("scope"),
-        )  # fmt: skip
-        _ranking(columns[3], columns[4], plan)
-        columns[5].button(
-            _("Spread"), type="primary", icon=":material/auto_awesome:", width="stretch",
-            on_click=callback(partial(_spread, unit_key, target_key)),
-            help=_("Sets every unlocked group at once; undo brings the former plan back."),
-        )  # fmt: skip
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            unit_key = plan_target.show_unit(kind)
+            plan_target.show_part(kind)
+            _rule()
+            _button(unit_key)
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            _ranking(plan)
+            st.caption(_told(unit_key), width="stretch")
+        if plan_target.unit(kind) == "latency":
+            show_job(plan_goal.TIMES)
 
 
-def _remember_unit(key: str) -> None:
-    session.remember(**{_UNIT: st.session_state[key]})
+def _quick() -> None:
+    """Channels, a quarter of the MACs, the least predicted loss."""
+    granularity, unit, part = _QUICK
+    plan_state.change_granularity(granularity)
+    plan_target.remember(unit, part, parse_granularity(granularity))
+    session.remember(**{_RULE: plan_goal.BEST})
+    plan = session.plan()
+    plan_goal.reach(Goal(unit, part, plan_goal.BEST, granularity, plan.criterion, plan.seed))
 
 
-def _unit_titles(structured: bool) -> dict[str, str]:
-    return {
-        _SPARSITY: _("Channel pruning ratio") if structured else _("Sparsity"),
-        "params": _("Parameters kept"),
-        "macs": _("MACs kept"),
-        "bytes": _("Bytes kept"),
+def _rule() -> None:
+    """Choose an allocation."""
+    from workbench.allocation import ALLOCATIONS
+
+    names = sorted(ALLOCATIONS, key=lambda name: name != plan_goal.BEST)
+    chosen = _chosen_rule()
+    if st.session_state.get(_RULE) != chosen:
+        st.session_state[_RULE] = chosen
+    st.selectbox(
+        _("Allocation"), names, key=_RULE, width=230,
+        format_func=lambda name: ALLOCATIONS[name].title, help=explain("allocation"),
+        on_change=callback(_remember_rule),
+    )  # fmt: skip
+
+
+def _chosen_rule() -> str:
+    """What was chosen last; until then the best that can be had without measuring."""
+    from workbench.allocation import ALLOCATIONS
+
+    kept = str(session.setting(_RULE, ""))
+    if kept in ALLOCATIONS:
+        return kept
+    ready = plan_goal.curves_at_hand() is not None
+    return plan_goal.BEST if ready else plan_goal.PLAIN
+
+
+def _remember_rule() -> None:
+    session.remember(**{_RULE: st.session_state[_RULE]})
+
+
+def _button(unit_key: str) -> None:
+    """Spread at once, or measure first; the choices are read when it is clicked."""
+    lacking = plan_goal.what_is_lacking(_goal(unit_key))
+    waits = plan_goal.waiting() is not None and is_active(lacking)
+    st.button(
+        _("Measure and spread") if lacking else _("Spread"), type="primary",
+        icon=":material/hourglass_top:" if waits else ":material/auto_awesome:", disabled=waits,
+        on_click=callback(partial(_spread, unit_key)), key="plan_spread",
+        help=_("Sets every unlocked group at once; undo brings the former plan back."),
+    )  # fmt: skip
+
+
+def _goal(unit_key: str) -> Goal:
+    """What the page shows now."""
+    plan = session.plan()
+    kind = parse_granularity(plan.granularity)
+    unit = str(st.session_state.get(unit_key, plan_target.unit(kind)))
+    criterion = st.session_state.get(f"plan_criterion_{plan.criterion}", plan.criterion)
+    seed = int(st.session_state.get(f"plan_seed_{plan.seed}", plan.seed))
+    method = str(st.session_state.get(_RULE) or _chosen_rule())
+    part = plan_target.part(unit, kind)
+    return Goal(unit, part, method, plan.granularity, str(criterion), seed)
+
+
+def _spread(unit_key: str) -> None:
+    """Spread what the widgets say now: they may have changed with the very click."""
+    session.refresh()
+    kind = parse_granularity(session.plan().granularity)
+    plan_target.read(unit_key, kind)
+    plan_goal.reach(_goal(unit_key))
+
+
+def _told(unit_key: str) -> str:
+    """What the allocation does, who described it, and what it has to know first."""
+    from workbench.allocation import get_allocation
+
+    goal = _goal(unit_key)
+    chosen = get_allocation(goal.method)
+    told = plain(chosen.summary)
+    if chosen.paper:
+        told += " " + _("From {paper}.").format(paper=plain(chosen.paper))
+    lacking = plan_goal.what_is_lacking(goal)
+    if not lacking:
+        return told
+    if plan_goal.waiting() is not None and is_active(lacking):
+        return told + " " + _("It goes on by itself as soon as what it needs is measured.")
+    needs = {
+        plan_goal.CURVES: _(
+            ":material/monitor_heart: It needs to know what cutting each group costs, which is "
+            "measured first."
+        ),
+        plan_goal.TIMES: _(
+            ":material/timer: It needs the times of the model on this machine, which are measured "
+            "first."
+        ),
     }
+    return told + " " + needs[lacking]
 
 
-def _scope_titles() -> dict[str, str]:
-    return {
-        "uniform": _("Layerwise (uniform)"),
-        "global": _("Global (ranked together)"),
-    }
-
-
-def _target_input(place: "st.delta_generator.DeltaGenerator", unit: str, kind: Granularity) -> str:
-    """The number of the target in percent; returns the key of its widget."""
-    name = f"{_TARGET}/{kind.name if unit == _SPARSITY else unit}"
-    value = int(session.setting(name, _usual_target(unit, kind)))
-    key = f"{name}/{value}"
-    least, most = (0, 99) if unit == _SPARSITY else (1, 100)
-    place.number_input(_("Percent"), least, most, value, 5, key=key, help=_target_help(unit, kind))
-    return key
-
-
-def _target_help(unit: str, kind: Granularity) -> str:
-    if unit != _SPARSITY:
-        return _("Of the dense model; as little is pruned as meets it.")
-    if kind.structured:
-        return _("Of all channels, neurons and heads in the unlocked groups.")
-    if kind.kind == "nm":
-        return _(
-            "Of the weights in the unlocked layers, as nearly as can be: at {n}:{m} a layer is "
-            "dense or loses {percent} %."
-        ).format(n=kind.n, m=kind.m, percent=_usual_target(unit, kind))
-    return _("Of the weights in the unlocked layers.")
-
-
-def _usual_target(unit: str, kind: Granularity) -> int:
-    """What stands there at first: what N:M leaves out of every group, 80 % of single weights."""
-    if unit == _SPARSITY and kind.kind == "nm":
-        return round(100 * (1 - kind.n / kind.m))
-    return 80 if unit == _SPARSITY and kind.kind == "weight" else 50
-
-
-def _ranking(
-    left: "st.delta_generator.DeltaGenerator",
-    right: "st.delta_generator.DeltaGenerator",
-    plan: PruningPlan,
-) -> None:
+def _ranking(plan: PruningPlan) -> None:
     """The criterion and its seed; another one keeps the sparsities."""
     from workbench.criteria import CRITERIA
 
     names = list(CRITERIA)
-    criterion = left.selectbox(
-        _("Criterion"), names, names.index(plan.criterion),
+    criterion = st.selectbox(
+        _("Criterion"), names, names.index(plan.criterion), width=plan_target.WIDE,
         format_func=lambda name: CRITERIA[name].title,
         help=explain("criterion") + " " + CRITERIA[plan.criterion].summary,
         key=f"plan_criterion_{plan.criterion}",
     )  # fmt: skip
-    seed = right.number_input(
-        _("Seed"), 0, MAX_SEED, plan.seed, key=f"plan_seed_{plan.seed}",
-        help=_("Decides what the random criterion prunes."),
-        disabled=criterion != "random",
+    seed = st.number_input(
+        _("Seed"), 0, MAX_SEED, plan.seed, width=plan_target.NARROW, key=f"plan_seed_{plan.seed}",
+        help=_("Decides whatever is random: the random criterion and the random allocation."),
+        disabled="random" not in (criterion, st.session_state[_RULE]),
     )  # fmt: skip
     if (criterion, int(seed)) != (plan.criterion, plan.seed):
         changed = plan.to_dict() | {"criterion": criterion, "seed": int(seed)}
         plan_state.replace(PruningPlan.from_dict(changed))
         st.rerun()
-
-
-def _spread(unit_key: str, target_key: str) -> None:
-    """Spread what the widgets say now: they may have changed with the very click."""
-    from workbench.allocation import Budget, allocate
-
-    target, unit = int(st.session_state[target_key]), str(st.session_state[unit_key])
-    session.remember(**{target_key.rpartition("/")[0]: target})  # reads the workspace anew, too
-    plan, groups = session.plan(), session.groups()
-    sparsity = target / 100 if unit == _SPARSITY else None
-    plan_state.replace(
-        allocate(
-            session.require_model(), st.session_state["plan_method"], sparsity=sparsity,
-            budget=None if unit == _SPARSITY else Budget(unit, target / 100),
-            granularity=plan.granularity, channel_multiple=plan.channel_multiple,
-            criterion=st.session_state.get(f"plan_criterion_{plan.criterion}", plan.criterion),
-            seed=int(st.session_state.get(f"plan_seed_{plan.seed}", plan.seed)),
-            protected=tuple(plan_state.locks()), groups=groups,
-        )
-    )  # fmt: skip

@@ -8,7 +8,7 @@ import streamlit as st
 
 from workbench.errors import PlanError
 from workbench.plan import PruningPlan
-from workbench.ui import bench, curve_shelf, plan_record, running_curves, session
+from workbench.ui import bench, curve_shelf, plan_limits, plan_record, running_curves, session
 from workbench.ui.equaliser import (
     Board,
     board_of,
@@ -37,9 +37,15 @@ _SHOWN = "plan_shown"
 # Boards
 
 
-def locks() -> dict[str, str]:
-    """Locked groups and why: the classifier, unless it was unlocked."""
-    return {} if session.setting(UNLOCKED, False) else protected_locks(session.groups())
+def protected(granularity: str | None = None) -> dict[str, str]:
+    """Groups that stay dense and why: the classifier, unless it was unlocked."""
+    return {} if session.setting(UNLOCKED, False) else protected_locks(session.groups(granularity))
+
+
+def locks(granularity: str | None = None) -> dict[str, str]:
+    """Groups that do not move and why: what a person locked, and what is protected."""
+    name = granularity or session.plan().granularity
+    return plan_limits.lock_reasons(name) | protected(granularity)
 
 
 def fitting_curves(plan: PruningPlan) -> SensitivityCurves | None:
@@ -77,9 +83,9 @@ def board_for(
             curves.settings, len(curves.points), curves.complete, criterion, final,
             session.workspace_id(), plan_record.stamp(),
         )  # fmt: skip
-    unlocked = bool(session.setting(UNLOCKED, False))
+    held = tuple(locks(granularity).items())
     ref = session.model_ref()
-    return _cached_board(ref, granularity, multiple, unlocked, repr(stamp), curves, criterion)
+    return _cached_board(ref, granularity, multiple, held, repr(stamp), curves, criterion)
 
 
 @st.cache_resource(show_spinner=False, max_entries=32, hash_funcs=bench.BY_REFERENCE)
@@ -87,18 +93,18 @@ def _cached_board(
     ref: ModelRef,
     granularity: str,
     multiple: int,
-    unlocked: bool,
+    held: tuple[tuple[str, str], ...],
     stamp: str,  # noqa: ARG001  part of the key
     _curves: SensitivityCurves | None,
     _criterion: str,
 ) -> Board:
-    """The board changes with the model, the granularity, the lock and what was measured alone.
+    """The board changes with the model, the granularity, the locks and what was measured alone.
 
     Args:
         ref: The model on the bench.
         granularity: Of the plan.
         multiple: What kept channels are rounded to.
-        unlocked: Whether the classifier may be pruned.
+        held: Groups that do not move and why.
         stamp: Names the curves and what else was measured, and tells how far the curves are.
         _curves: The curves themselves.
         _criterion: Of the plan.
@@ -109,8 +115,7 @@ def _cached_board(
         grounds = plan_record.grounds(granularity, _criterion, repairs)
     return board_of(
         groups, _curves, num_classes=bench.model(ref).num_classes,
-        locked={} if unlocked else protected_locks(groups), channel_multiple=multiple,
-        grounds=grounds,
+        locked=dict(held), channel_multiple=multiple, grounds=grounds,
     )  # fmt: skip
 
 
