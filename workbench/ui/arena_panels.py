@@ -30,7 +30,6 @@ _TAKEN = "arena_plan_taken"
 
 def show_arena() -> None:
     """What was measured, or as far as the running arena has come."""
-    _tell_plan_taken()
     job = job_of_bench(KIND)
     if job is not None and job.active and concerns_bench(job):
         show_job(KIND, draw=_draw_growing)
@@ -256,6 +255,7 @@ def _take_row(arena: Arena, entries: list[ArenaEntry]) -> None:
             help=_("Puts it on the plan page, to be bent by hand; undo there brings the former "
                    "plan back."),
         )  # fmt: skip
+    _tell_plan_taken()
 
 
 def _take(arena: Arena, factor: float, key: str) -> None:
