@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, repeat
+from statistics import median
 from typing import Protocol
 
 import numpy as np
@@ -25,7 +26,7 @@ FURTHEST = 3.0
 """A measured loss increase counts as at most so many e-folds from the formula's."""
 
 
-class MeasuredPoint(Protocol):
+class MeasuredPoint(Scored, Protocol):
     """One point of a sensitivity curve: one group cut to one level, the rest dense."""
 
     @property
@@ -36,16 +37,6 @@ class MeasuredPoint(Protocol):
     @property
     def level(self) -> float:
         """Its sparsity."""
-        ...
-
-    @property
-    def accuracy(self) -> float:
-        """Fraction of images classified correctly."""
-        ...
-
-    @property
-    def loss(self) -> float:
-        """Mean cross-entropy per image."""
         ...
 
 
@@ -145,7 +136,8 @@ class _Fit:
         }
         guessing = max(-math.log(chance) - baseline.loss, LEAST)
         expected, covariance, spread = _expected(prior, parts)
-        images = max(1, baseline.samples)
+        counted = [p.samples for p in measured if p.samples]  # interpolated points have none
+        images = max(1, round(median(counted or [baseline.samples])))
         self._baseline, self._prior = baseline, prior
         self._scored = [(p.loss, p.accuracy, 1.0) for p in measured]
         self._before = Predictor(

@@ -121,7 +121,7 @@ class Predictor:
         exponent: How damages add up: 1 is their plain sum, more where they reinforce each other.
         guessing: Loss increase of a model that only guesses.
         ceiling: Loss increase at which damage saturates.
-        samples: Images behind the curves.
+        samples: Images behind a point of the curves, typically.
         correction: What was learnt from plans.
     """
 
