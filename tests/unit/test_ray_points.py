@@ -76,6 +76,7 @@ def order(model, data, settings, places, factory=""):
     asked = {
         "version": package.__version__, "model": package._recipe(model, factory),
         "data": package._description(data), "settings": settings.to_dict(), "places": places,
+        "known": [],
     }  # fmt: skip
     return json.dumps(asked), {model.digest: "weights", data.digest: "arrays"}
 

@@ -91,12 +91,12 @@ class _Share:
 
     Attributes:
         places: In the order in which they were asked.
-        told: Those measured so far.
+        told: The points so far, by place.
         losses: How often in a row its worker was lost without telling anything.
     """
 
     places: list[Place]
-    told: set[Place] = field(default_factory=set)
+    told: dict[Place, dict[str, Any]] = field(default_factory=dict)
     losses: int = 0
 
 
@@ -124,12 +124,14 @@ class _RayPoints:
             remote = ray.remote(num_cpus=1, max_retries=0, num_returns="streaming")(measure)
 
             def submit(share: _Share) -> Any:
-                left = [place for place in share.places if whole or place not in share.told]
-                return remote.remote(json.dumps(order | {"places": left}), shelf)
+                left = [place for place in share.places if place not in share.told]
+                known = [values for values in share.told.values() if values["samples"]]
+                return remote.remote(json.dumps(order | {"places": left, "known": known}), shelf)
 
-            whole = settings.precision != "exact"
+            fast = settings.precision == "fast"  # begins with the dense model on all images
             cpus = int(ray.cluster_resources().get("CPU", 1)) or 1
-            shares = [_Share(own) for own in share_places(places, TASKS_PER_CPU * cpus, whole)]
+            tasks = cpus * (1 if fast else TASKS_PER_CPU)
+            shares = [_Share(own) for own in share_places(places, tasks, whole=fast)]
             yield from _gathered(ray, shares, submit, self._address, should_stop)
 
 
@@ -187,7 +189,7 @@ def _gathered(
                 live[stream] = share  # last in line: every stream gets its turn
                 share.losses = 0
                 if (place := (point.group, point.level)) not in share.told:
-                    share.told.add(place)
+                    share.told[place] = point.to_dict()
                     yield point
     except ray.exceptions.RayError as error:
         raise JobError(
@@ -267,4 +269,5 @@ def _description(data: Data) -> dict[str, object]:
     return {
         "digest": data.digest, "name": data.name, "mean": list(data.mean), "std": list(data.std),
         "class_names": list(data.class_names), "num_validation": data.num_validation,
+        "strides": {name: getattr(data, name).strides for name in _ARRAYS},
     }  # fmt: skip

@@ -1,16 +1,17 @@
 """What a task does on a worker of a Ray cluster."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar
 
+import numpy as np
 import safetensors.torch
 import torch
 
 from workbench import __version__
 from workbench.architectures import ARCHITECTURES
-from workbench.curves import SensitivitySettings
+from workbench.curves import SensitivityPoint, SensitivitySettings
 from workbench.data import Data
 from workbench.errors import JobError, LoadError
 from workbench.groups import Groups, find_groups
@@ -26,7 +27,7 @@ def measure(order: str, shelf: Mapping[str, Any]) -> Iterator[dict[str, object]]
     """Build or recall the network and measure some places.
 
     Args:
-        order: Versions, digests, settings and places, as JSON.
+        order: Version, digests, settings, places and points already known, as JSON.
         shelf: Where weights and arrays lie in the cluster, by digest.
 
     Raises:
@@ -46,7 +47,8 @@ def measure(order: str, shelf: Mapping[str, Any]) -> Iterator[dict[str, object]]
     data = _data_there(json.dumps(asked["data"]), shelf[asked["data"]["digest"]])
     groups = _groups_there(model, settings.granularity)
     places = [(str(group), float(level)) for group, level in asked["places"]]
-    for point in measure_points(model, data, settings, places, groups=groups):
+    known = [SensitivityPoint.from_dict(values) for values in asked["known"]]
+    for point in measure_points(model, data, settings, places, groups=groups, known=known):
         yield point.to_dict()
 
 
@@ -55,7 +57,9 @@ def _model_there(recipe: str, reference: Any) -> Model:
     import ray
 
     asked = json.loads(recipe)
-    tensors = safetensors.torch.load(ray.get(reference))
+    packed = safetensors.torch.load(ray.get(reference))
+    # Where numbers lie decides in what order they are added up: copies are aligned as elsewhere
+    tensors = {name: tensor.clone() for name, tensor in packed.items()}
     if asked["architecture"]:
         module = rebuild(ARCHITECTURES[asked["architecture"]], asked["arguments"], tensors)
     else:
@@ -80,12 +84,24 @@ def _data_there(description: str, reference: Any) -> Data:
     import ray
 
     asked = json.loads(description)
-    arrays: dict[str, Any] = ray.get(reference)
+    arrays: dict[str, Any] = {
+        name: _laid_out(array, asked["strides"][name]) for name, array in ray.get(reference).items()
+    }
     data = Data(
         asked["name"], **arrays, mean=tuple(asked["mean"]), std=tuple(asked["std"]),
         class_names=tuple(asked["class_names"]), num_validation=asked["num_validation"],
     )  # fmt: skip
     return _same(data, asked["digest"])
+
+
+def _laid_out(array: np.ndarray, strides: Sequence[int]) -> np.ndarray:
+    """The array with the strides that its axes of length 1 had before its journey.
+
+    They mean nothing, but PyTorch chooses by them how to compute.
+    """
+    both = zip(array.shape, strides, array.strides, strict=True)
+    restored = [before if length == 1 else now for length, before, now in both]
+    return np.lib.stride_tricks.as_strided(array, array.shape, restored, writeable=False)
 
 
 @lru_cache(maxsize=4)
