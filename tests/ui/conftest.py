@@ -21,6 +21,23 @@ def fresh_caches():
     st.cache_resource.clear()
 
 
+@pytest.fixture(autouse=True)
+def checks(monkeypatch):
+    """Instant checks that measure nothing and remember what was asked last."""
+    from workbench.ui import plan_checks
+    from workbench.ui.quick_checks import QuickChecks
+
+    class Still(QuickChecks):
+        asked = ()
+
+        def ask(self, owner, wishes):
+            self.asked = tuple(wishes)
+
+    still = Still(lambda wish, should_stop: None)
+    monkeypatch.setattr(plan_checks, "quick_checks", lambda: still)
+    return still
+
+
 @pytest.fixture
 def open_app(monkeypatch):
     """Open a browser session: ``open_app(ws=...)`` comes back to a workspace.

@@ -15,6 +15,7 @@ from workbench.ui import (
     curves_note,
     links,
     plan_bounds,
+    plan_checks,
     plan_choices,
     plan_state,
     plan_why,
@@ -58,9 +59,9 @@ def _edit(measuring: bool) -> None:
     if measuring and running_curves.job_for_plan(plan) is None:
         st.rerun()  # it has ended
     curves = plan_state.fitting_curves(plan)
-    board = plan_state.board_for(
-        plan.granularity, plan.channel_multiple, curves, plan.criterion
-    )  # fmt: skip
+    kind = (plan.granularity, plan.channel_multiple, curves, plan.criterion)
+    checked = plan_checks.follow(plan, plan_state.board_for(*kind))
+    board = plan_state.board_for(*kind)  # a check corrects what is predicted
     plan_state.note_shown(plan)
     equaliser(
         board,
@@ -69,6 +70,7 @@ def _edit(measuring: bool) -> None:
         revision=session.plan_revision(),
         model=session.require_model().digest,
         measured=_last_measured(plan),
+        checked=checked,
         on_edit=plan_state.on_edit,
     )
     curves_note.show_curves_note(plan, curves)

@@ -50,6 +50,8 @@ class RecordedPlan:
             where nothing was.
         baseline: Loss and accuracy of the dense model on the same images; None if not known.
         seconds: When, in seconds since 1970; 0 if not known.
+        interval: Ends of the 95 % interval of the accuracy, of a check; None for others, whose
+            interval is that of so many images.
     """
 
     plan: PruningPlan
@@ -63,6 +65,7 @@ class RecordedPlan:
     predicted: Mapping[str, Any] | None = None
     baseline: tuple[float, float] | None = None
     seconds: float = 0.0
+    interval: tuple[float, float] | None = None
 
     def measured_with(self, groups: Groups) -> MeasuredPlan | None:
         """What the prediction learns from, the sparsities as they were cut; None if it is unfit.
@@ -108,23 +111,25 @@ class RecordedPlan:
             "name": self.name,
             "baseline": list(self.baseline) if self.baseline else None,
             "seconds": self.seconds,
+            "interval": list(self.interval) if self.interval else None,
         }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> RecordedPlan:
-        """The reverse of ``to_dict``; name, baseline and time may be missing."""
+        """The reverse of ``to_dict``; name, baseline, time and interval may be missing."""
         plan = PruningPlan(
             values["sparsities"], values["granularity"], values["criterion"],
             seed=values["seed"], model=values["model"],
             channel_multiple=values["channel_multiple"],
         )  # fmt: skip
-        baseline = values.get("baseline")
+        baseline, interval = values.get("baseline"), values.get("interval")
         return cls(
             plan, str(values["data"]), str(values["repair"]), float(values["loss"]),
             float(values["accuracy"]), int(values["samples"]), str(values["origin"]),
             str(values.get("name", "")), values.get("predicted"),
             (float(baseline[0]), float(baseline[1])) if baseline else None,
             float(values.get("seconds", 0.0)),
+            (float(interval[0]), float(interval[1])) if interval else None,
         )  # fmt: skip
 
 

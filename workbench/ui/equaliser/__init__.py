@@ -15,6 +15,7 @@ comes back, ``board.py`` says what is drawn, ``text.py`` holds the words.
 """
 
 from workbench.ui.equaliser.board import Board, Column, Measured, board_of, protected_locks
+from workbench.ui.equaliser.checked import Checked, KnownAccuracy
 from workbench.ui.equaliser.component import equaliser, pending_board, pending_edit, sent
 from workbench.ui.equaliser.forecast import Forecast, Grounds
 from workbench.ui.equaliser.protocol import MAX_SPARSITY, Edit, parse_return
@@ -22,10 +23,12 @@ from workbench.ui.equaliser.protocol import MAX_SPARSITY, Edit, parse_return
 __all__ = [
     "MAX_SPARSITY",
     "Board",
+    "Checked",
     "Column",
     "Edit",
     "Forecast",
     "Grounds",
+    "KnownAccuracy",
     "Measured",
     "board_of",
     "equaliser",

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 import streamlit as st
 
 from workbench.ui.equaliser.board import Board, Measured
+from workbench.ui.equaliser.checked import Checked
 from workbench.ui.equaliser.protocol import MAX_SPARSITY, Edit, asked_board, parse_edit
 from workbench.ui.equaliser.static import script, style_sheet
 from workbench.ui.equaliser.text import words
@@ -26,6 +27,7 @@ def equaliser(
     revision: int,
     model: str = "",
     measured: Measured | None = None,
+    checked: Checked | None = None,
     height: int = HEIGHT,
     on_edit: Callable[[], None] | None = None,
 ) -> Edit | None:
@@ -42,6 +44,8 @@ def equaliser(
         model: Names the model. Its boards of all granularities share one history, so that undo
             leads back from one to the other.
         measured: A measured accuracy to show; it is marked where it belongs to another plan.
+        checked: What instant checks say; None where nothing can be measured. While one is awaited
+            the component reruns the script now and then.
         height: Height of the columns in pixels.
         on_edit: Called before the script runs again after an edit, on whatever page; the
             message is in ``sent``.
@@ -55,6 +59,7 @@ def equaliser(
         "revision": revision,
         "values": [float(sparsities.get(name, 0.0)) for name in board.names],
         "measured": _measured(board, measured),
+        "check": checked.to_dict(board.names) if checked else None,
         "max": MAX_SPARSITY,
         "height": height,
         "text": words(board.granularity),
@@ -64,6 +69,7 @@ def equaliser(
         data=data,
         default={"edit": None},
         on_edit_change=on_edit or _nothing,
+        on_look_change=_nothing,
     )
     return parse_edit(result.edit, board, sparsities, revision)
 

@@ -12,7 +12,7 @@ const STATES = new WeakMap(); // by mount point: lives as long as the component 
 const HISTORIES = (globalThis.workbenchEqualiser ??= new Map()); // by key and model: survives page switches
 
 /** Called by Streamlit on mount and whenever data or theme change. */
-export default function render({ data, parentElement, setStateValue }) {
+export default function render({ data, parentElement, setStateValue, setTriggerValue }) {
   let state = STATES.get(parentElement);
   if (!state) {
     state = newState(parentElement.querySelector(".equaliser"));
@@ -22,11 +22,13 @@ export default function render({ data, parentElement, setStateValue }) {
   state.data = data;
   state.text = data.text;
   state.send = (plan) => setStateValue("edit", { ...plan, revision: state.revision, values: plan.values.slice() });
+  state.ask = () => setTriggerValue("look", true);
+  watchCheck(state);
   state.awaiting = false;
   if (state.model !== data.model) openModel(state);
   if (state.board !== data.board) openBoard(state);
   if (state.revision !== data.revision && !state.before) adopt(state);
-  const look = `${data.digest} ${data.height} ${data.measured?.label} ${JSON.stringify(data.text)}`;
+  const look = `${data.digest} ${data.height} ${Boolean(data.measured || data.check)} ${JSON.stringify(data.text)}`;
   if (state.look === look) paintTotals(state);
   state.outdated = state.look !== look;
   state.rebuild = () => {
@@ -43,6 +45,7 @@ function leave(state, parentElement) {
   const { send } = state;
   state.send = (plan) => setTimeout(() => send(plan), LEAVE_PAUSE_MS);
   commit(state);
+  clearInterval(state.watch);
   state.observer?.disconnect();
   removeEventListener("pointerdown", state.onPress, true);
   STATES.delete(parentElement);
@@ -53,7 +56,7 @@ function newState(root) {
     root, data: null, text: null, model: null, board: null, look: null, revision: null, values: [], known: [],
     history: null, outdated: false, rebuild: null, awaiting: false, members: null,
     selected: 0, shown: null, before: null, drag: null, presses: [], typing: false, brush: false,
-    keyTimer: 0, frame: 0,
+    keyTimer: 0, frame: 0, watch: 0,
   };
   state.onPress = (event) => onPressElsewhere(state, event);
   return state;

@@ -9,6 +9,7 @@ SCRIPTS = (
     "dom.js",
     "scale.js",
     "columns.js",
+    "accuracies.js",
     "totals.js",
     "members.js",
     "detail.js",

@@ -81,7 +81,7 @@ def members_line(group: "Group") -> str:
 
 def words(granularity: str = "weight") -> dict[str, str]:
     """Every string the scripts show; ``{name}`` is filled in by them."""
-    usual = _totals() | _hands() | _details()
+    usual = _totals() | _checks() | _hands() | _details()
     return usual | _of_channels() if granularity == "channel" else usual
 
 
@@ -148,6 +148,24 @@ def _totals() -> dict[str, str]:
         "sparsity": _("Sparsity"),
         "sparsity_help": explain("sparsity"),
         "sparsity_units": _("of prunable; {all} of all"),
+    }
+
+
+def _checks() -> dict[str, str]:
+    return {
+        "checked": _("Measured accuracy"),
+        "checked_help": _(
+            "Measured: the plan was cut, repaired and tried on validation images. In brackets the "
+            "95 % interval of what all validation images would give; each image is compared with "
+            "what the dense model makes of it. Without brackets all were tried."
+        ),
+        "checking": _("measuring this plan"),
+        "check_hint": _("let a column go, and the plan is measured"),
+        "former": _("Had been predicted"),
+        "former_help": _("What was predicted of this plan before it was measured."),
+        "former_inside": _("{points} points when measured, as the band said"),
+        "former_off": _("{points} points when measured, outside the band"),
+        "former_none": _("there were no curves to predict from"),
     }
 
 

@@ -1,0 +1,167 @@
+"""Instant checks of plans, in one thread of the server: every workspace's latest plan counts."""
+
+from __future__ import annotations
+
+import atexit
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from workbench.errors import WorkbenchError
+from workbench.plan import PruningPlan
+from workbench.progress import ShouldStop
+from workbench.ui.errors import fault_of
+
+if TYPE_CHECKING:
+    from workbench.data import Data
+    from workbench.groups import Groups
+    from workbench.model import Model
+    from workbench.quick_check import Check, QuickChecker
+
+MOST_KEPT = 500
+_END_S = 2.0
+
+
+@dataclass(frozen=True)
+class Wish:
+    """A plan that should be measured.
+
+    Attributes:
+        place: Names the model, the data and the device.
+        plan: The plan as it is cut, without where it came from.
+        repair: What to do before; a name in ``REPAIRS``. ``full`` waits for all that is quicker.
+        model: The dense model.
+        data: Its data.
+        groups: Of the model at the plan's granularity.
+        device: Where to run.
+    """
+
+    place: str
+    plan: PruningPlan
+    repair: str
+    model: Model = field(compare=False, repr=False)
+    data: Data = field(compare=False, repr=False)
+    groups: Groups = field(compare=False, repr=False)
+    device: str = field(compare=False, default="cpu")
+
+
+class QuickChecks:
+    """What was asked for and what was found.
+
+    Args:
+        measure: Measures one plan; raises ``StoppedError`` where it should stop.
+    """
+
+    def __init__(self, measure: Callable[[Wish, ShouldStop], Check]) -> None:
+        self._measure = measure
+        self._changed = threading.Condition()
+        self._wishes: OrderedDict[str, tuple[Wish, ...]] = OrderedDict()
+        self._found: OrderedDict[Wish, Check | WorkbenchError] = OrderedDict()
+        self._thread: threading.Thread | None = None
+        self._ended = False
+
+    def ask(self, owner: str, wishes: Sequence[Wish]) -> None:
+        """Measure these for an owner, and nothing else that it asked for before.
+
+        What is under way and no longer wanted is abandoned at once.
+        """
+        with self._changed:
+            wanted = tuple(wish for wish in wishes if wish not in self._found)
+            if wanted == self._wishes.get(owner, ()):
+                return
+            self._wishes.pop(owner, None)
+            if wanted:
+                self._wishes[owner] = wanted
+                if self._thread is None:
+                    self._thread = threading.Thread(
+                        target=self._work, name="quick-checks", daemon=True
+                    )
+                    self._thread.start()
+            self._changed.notify_all()
+
+    def found(self, wish: Wish) -> Check | WorkbenchError | None:
+        """What was measured, or why it could not be; None where neither is known yet."""
+        with self._changed:
+            return self._found.get(wish)
+
+    def end(self) -> None:
+        """Abandon everything, and wait a moment until the thread is still."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+            thread = self._thread
+        if thread is not None:
+            thread.join(_END_S)
+
+    def _next(self) -> Wish | None:
+        """What should be measured now; of two that take equally long, what was asked first."""
+        waiting = [wish for wishes in self._wishes.values() for wish in wishes]
+        return min(waiting, key=lambda wish: wish.repair == "full", default=None)
+
+    def _work(self) -> None:
+        from workbench.sweep import StoppedError
+
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._ended or self._next() is not None)
+                wish = self._next()
+                if self._ended or wish is None:
+                    return
+            try:
+                self._keep(wish, self._measure(wish, self._stops(wish)))
+            except StoppedError:
+                continue
+            except WorkbenchError as error:
+                self._keep(wish, error)
+            except Exception as error:
+                self._keep(wish, fault_of(error))
+
+    def _stops(self, wish: Wish) -> ShouldStop:
+        return lambda: self._ended or self._next_safely() != wish
+
+    def _next_safely(self) -> Wish | None:
+        with self._changed:
+            return self._next()
+
+    def _keep(self, wish: Wish, found: Check | WorkbenchError) -> None:
+        with self._changed:
+            self._found[wish] = found
+            while len(self._found) > MOST_KEPT:
+                self._found.popitem(last=False)
+            for owner, wishes in [*self._wishes.items()]:
+                left = tuple(one for one in wishes if one != wish)
+                if left:
+                    self._wishes[owner] = left
+                else:
+                    del self._wishes[owner]
+
+
+class _Measuring:
+    """Measures plans; the model that was measured last is kept ready."""
+
+    def __init__(self) -> None:
+        self._place = ""
+        self._checker: QuickChecker | None = None
+
+    def __call__(self, wish: Wish, should_stop: ShouldStop) -> Check:
+        from workbench.device import choose_device
+        from workbench.quick_check import QuickChecker
+
+        if self._checker is None or self._place != wish.place:
+            self._checker = None  # its memory first
+            device = choose_device(wish.device)
+            self._checker = QuickChecker(wish.model, wish.data, device=device)
+            self._place = wish.place
+        return self._checker.check(wish.plan, wish.repair, wish.groups, should_stop)
+
+
+@st.cache_resource(show_spinner=False)
+def quick_checks() -> QuickChecks:
+    """The checks of this server."""
+    checks = QuickChecks(_Measuring())
+    atexit.register(checks.end)
+    return checks
