@@ -7,6 +7,7 @@ from typing import NoReturn
 
 from workbench import __version__
 from workbench.cli import choices
+from workbench.cli.allocation_options import add_allocation_options, add_floor_options
 from workbench.cli.choices import check_choice, list_choices
 from workbench.errors import SettingsError
 from workbench.finetune_settings import OPTIMIZERS
@@ -189,11 +190,14 @@ def _add_allocate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--method", required=True, help="how the target is spread over the layers")
     _add_target(parser)
     parser.add_argument("--out", metavar="FILE", help="write the plan here, as YAML")
-    parser.add_argument("--seed", type=int, default=0, help="of the criterion (%(default)s)")
+    add_floor_options(parser)
+    add_allocation_options(parser)
+    _add_compute(parser)
     _add_json(parser)
     _offer(
         parser, method=choices.ALLOCATIONS, granularity=choices.GRANULARITIES,
-        criterion=choices.CRITERIA,
+        criterion=choices.CRITERIA, repair=choices.REPAIRS, precision=choices.PRECISIONS,
+        unit=choices.BUDGETS,
     )  # fmt: skip
     parser.epilog = f"{parser.epilog}\n\n{list_choices('budget', choices.BUDGETS)}"
 
@@ -218,12 +222,14 @@ def _add_prune(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--optimizer", default="sgd", help="how weights are moved (%(default)s)")
     group.add_argument("--lr", type=float, help="highest learning rate; the usual one if left out")
     group.add_argument("--batch-size", metavar="N", type=int, default=128, help="(%(default)s)")
+    add_allocation_options(parser)
     parser.add_argument("--out", metavar="DIR", help="export to this folder; no export if left out")
     _add_compute(parser)
     _add_json(parser)
     _offer(
         parser, method=choices.ALLOCATIONS, granularity=choices.GRANULARITIES,
         criterion=choices.CRITERIA, repair=choices.REPAIRS, optimizer=OPTIMIZERS,
+        precision=choices.PRECISIONS,
     )  # fmt: skip
     parser.epilog = f"{parser.epilog}\n\n{list_choices('budget', choices.BUDGETS)}"
 
@@ -262,6 +268,10 @@ def _add_arena(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--samples", metavar="N", type=int, default=1000,
         help="validation images, the same for all (%(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--refine", metavar="N", type=int, default=0,
+        help="measure N plans to better the optimal one, which competes as well (%(default)s)",
     )  # fmt: skip
     parser.add_argument("--time", action="store_true", help="time every model beside the dense one")
     parser.add_argument(

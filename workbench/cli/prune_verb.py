@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from workbench.cli.allocate_verb import make_plan
+from workbench.cli.choices import BUDGETS, check_choice
 from workbench.cli.export_verb import exported_text
 from workbench.cli.output import percent, write_json
 from workbench.cli.progress import ProgressLine
@@ -13,7 +15,6 @@ from workbench.cli.verbs import (
     Outcome,
     UnfinishedError,
     describe,
-    make_plan,
     measurements_table,
     open_data,
     open_model,
@@ -23,6 +24,7 @@ from workbench.errors import PlanError
 from workbench.experiment import Run, run_experiment
 from workbench.export import Exported, check_target, export_model
 from workbench.finetune_settings import FineTuneSettings
+from workbench.groups import find_groups
 from workbench.latency import MIN_RUNS, RUNTIMES
 from workbench.model import Model
 from workbench.plan import PruningPlan
@@ -97,7 +99,10 @@ def _finetune_settings(arguments: Namespace) -> FineTuneSettings | None:
 def _plan(arguments: Namespace, model: Model) -> PruningPlan:
     """The plan of the file or of the method; options that were given win over the file."""
     if arguments.method:
-        return make_plan(arguments, model)
+        if arguments.budget:
+            check_choice("budget", arguments.budget.partition("=")[0].strip(), BUDGETS)
+        groups = find_groups(model, arguments.granularity or "weight")
+        return make_plan(arguments, model, groups).plan
     plan = read_plan(Path(arguments.plan))
     if plan.model and plan.model != model.digest:
         sys.stderr.write(

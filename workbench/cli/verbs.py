@@ -1,4 +1,4 @@
-"""The verbs that look and measure: inspect, sensitivity, allocate, evaluate."""
+"""The verbs that look and measure: inspect, sensitivity, evaluate."""
 
 import importlib
 import sys
@@ -7,11 +7,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 
-from workbench.accounting import size_of_plan
-from workbench.allocation import allocate, parse_budget
 from workbench.cli.app import add_current_folder
-from workbench.cli.choices import BUDGETS, check_choice
-from workbench.cli.group_tables import cuts, cuts_comment, groups_text
+from workbench.cli.group_tables import groups_text
 from workbench.cli.output import check_json_target, percent, table, write_result
 from workbench.cli.progress import ProgressLine
 from workbench.curve_cache import JsonLinesCache
@@ -20,14 +17,12 @@ from workbench.data import Data
 from workbench.device import choose_device
 from workbench.distributions import LayerDistribution, weight_distributions
 from workbench.errors import DataError
-from workbench.groups import Groups, find_groups
+from workbench.groups import find_groups
 from workbench.layers import inspect
 from workbench.loading import load_data, load_model
 from workbench.loading.factory import names_factory
 from workbench.metrics import Measurement, measure
 from workbench.model import Model, check_fit
-from workbench.plan import PruningPlan
-from workbench.plan_file import format_plan, write_plan
 from workbench.ray_points import ray_points
 from workbench.sensitivity import measure_sensitivity
 
@@ -69,13 +64,12 @@ def run_verb(arguments: Namespace) -> None:
 
 
 def _perform(arguments: Namespace) -> Outcome:
-    if arguments.verb in ("arena", "prune", "export"):
+    if arguments.verb in ("allocate", "arena", "prune", "export"):
         module = importlib.import_module(f"workbench.cli.{arguments.verb}_verb")
         outcome: Outcome = getattr(module, arguments.verb)(arguments)
         return outcome
     return {
-        "inspect": _inspect, "sensitivity": _sensitivity, "allocate": _allocate,
-        "evaluate": _evaluate,
+        "inspect": _inspect, "sensitivity": _sensitivity, "evaluate": _evaluate,
     }[arguments.verb](arguments)  # fmt: skip
 
 
@@ -108,28 +102,6 @@ def open_data(arguments: Namespace, model: Model) -> Data:
     data = load_data(source)
     check_fit(model, data)
     return data
-
-
-def make_plan(
-    arguments: Namespace, model: Model, groups: Groups | None = None
-) -> PruningPlan:  # fmt: skip
-    """The plan that ``--method`` and its target ask for; ``groups`` spare a second look.
-
-    Raises:
-        WorkbenchError: If they cannot be met.
-    """
-    if arguments.budget:
-        check_choice("budget", arguments.budget.partition("=")[0].strip(), BUDGETS)
-    return allocate(
-        model, arguments.method, sparsity=arguments.sparsity,
-        budget=parse_budget(arguments.budget) if arguments.budget else None,
-        granularity=arguments.granularity or "weight",
-        channel_multiple=(
-            1 if arguments.channel_multiple is None else arguments.channel_multiple
-        ),
-        criterion=arguments.criterion or "l1", seed=arguments.seed or 0,
-        protected=arguments.protect, groups=groups,
-    )  # fmt: skip
 
 
 def describe(model: Model, data: Data | None = None) -> dict[str, object]:
@@ -230,25 +202,6 @@ def _curves_text(curves: SensitivityCurves) -> str:
         lines.append("~ is interpolated between measured levels.")
     named = ", ".join(entry.group for entry in most_fragile(curves))
     return "\n".join([*lines, f"Most fragile: {named}."] if named else lines)
-
-
-def _allocate(arguments: Namespace) -> Outcome:
-    model = open_model(arguments)
-    data = open_data(arguments, model) if arguments.data else None
-    groups = find_groups(model, arguments.granularity or "weight")
-    plan = make_plan(arguments, model, groups)
-    size = size_of_plan(groups, plan).to_dict()
-    if arguments.out:
-        write_plan(plan, arguments.out)
-    values = describe(model, data) | {
-        "plan": plan.to_dict(), "predicted": size, "groups": cuts(groups, plan),
-    }  # fmt: skip
-    comment = (
-        f"# {model.name}: keeps {size['num_nonzero']:,} of {size['num_params']:,} parameters, "
-        f"{size['macs']:,} of {size['dense_macs']:,} MACs, "
-        f"{size['bytes']:,} of {size['dense_bytes']:,} bytes\n"
-    )
-    return values, comment + cuts_comment(groups, plan) + format_plan(plan).rstrip()
 
 
 def _evaluate(arguments: Namespace) -> Outcome:

@@ -1,0 +1,66 @@
+"""What the command line understands about allocation: curves, bounds, locks, a floor."""
+
+import argparse
+
+
+def add_allocation_options(parser: argparse.ArgumentParser) -> None:
+    """Options of every verb that allocates."""
+    group = parser.add_argument_group("allocation")
+    group.add_argument(
+        "--curves", metavar="FILE",
+        help="what workbench sensitivity --json wrote, for methods that need it; the sample's own "
+        "or measured now if left out",
+    )  # fmt: skip
+    group.add_argument(
+        "--precision", default="fast", help="how sensitivity is measured now (%(default)s)"
+    )
+    group.add_argument(
+        "--samples", metavar="N", type=int, default=1000,
+        help="validation images to choose by (%(default)s)",
+    )  # fmt: skip
+    group.add_argument(
+        "--bound", metavar="GROUP=LOW:HIGH", action="append", type=_bound, default=[],
+        help="least and most sparsity of a layer or group; may be given several times",
+    )  # fmt: skip
+    group.add_argument(
+        "--lock", metavar="GROUP=VALUE", action="append", type=_lock, default=[],
+        help="hold a layer or group at a sparsity; may be given several times",
+    )  # fmt: skip
+    group.add_argument(
+        "--refine", metavar="N", type=int, default=0,
+        help="improve the plan by exchanges between groups, N measured plans (%(default)s)",
+    )  # fmt: skip
+
+
+def add_floor_options(parser: argparse.ArgumentParser) -> None:
+    """Options for the smallest model above a floor, and how plans are tried."""
+    parser.add_argument(
+        "--floor", metavar="ACCURACY", type=float,
+        help="instead of a target: the smallest model at or above this fraction of validation "
+        "images",
+    )  # fmt: skip
+    parser.add_argument("--unit", default="params", help="what --floor makes small (%(default)s)")
+    parser.add_argument(
+        "--repair", default="bn", help="what is done before plans are measured (%(default)s)"
+    )
+
+
+def _bound(text: str) -> tuple[str, tuple[float, float]]:
+    name, _, ends = text.rpartition("=")
+    low, colon, high = ends.partition(":")
+    try:
+        if name and colon:
+            return name, (float(low), float(high))
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"{text!r} is no bound; write it like this: conv1=0.2:0.8")
+
+
+def _lock(text: str) -> tuple[str, float]:
+    name, _, value = text.rpartition("=")
+    try:
+        if name:
+            return name, float(value)
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"{text!r} is no lock; write it like this: conv1=0.5")
