@@ -10,7 +10,7 @@ import streamlit as st
 
 from workbench.errors import WorkbenchError
 from workbench.ui import bench, links, running_curves, sensitivity_form, session
-from workbench.ui.errors import callback, plain, show_error
+from workbench.ui.errors import callback, guard, plain, show_error
 from workbench.ui.i18n import _, ngettext
 from workbench.ui.job_panel import is_active, latest_job
 from workbench.ui.theme import duration
@@ -103,9 +103,11 @@ def _button(label: str, act: Callable[[], None]) -> None:
     """Start the measurement, and draw the whole page anew so that it is followed."""
     if st.button(
         label, key="plan_measure", icon=":material/play_arrow:",
-        disabled=is_active(sensitivity_form.KIND), on_click=callback(act),
+        disabled=is_active(sensitivity_form.KIND),
     ):  # fmt: skip
-        st.rerun()
+        with guard():
+            act()
+            st.rerun()
 
 
 def _tell_failure() -> None:

@@ -56,8 +56,8 @@ def _edit(measuring: bool) -> None:
     plan = session.plan()
     if not plan_choices.are_of(plan):
         st.rerun()  # undo led to a plan of another granularity
-    if measuring and running_curves.job_for_plan(plan) is None:
-        st.rerun()  # it has ended
+    if measuring != (running_curves.job_for_plan(plan) is not None):
+        st.rerun()  # it has begun or ended
     curves = plan_state.fitting_curves(plan)
     kind = (plan.granularity, plan.channel_multiple, curves, plan.criterion)
     checked = plan_checks.follow(plan, plan_state.board_for(*kind))
