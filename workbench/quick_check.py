@@ -29,7 +29,7 @@ from workbench.sampling import DenseOutputs, PairedSample
 from workbench.sweep import StoppedError, even_parts, spread
 from workbench.tape import Statistics, Tape, UnrepeatableError, Values
 
-WORK = 15_000_000_000
+WORK = 16_000_000_000
 """Multiply-accumulates for each of the two passes, through calibration and validation images."""
 LEAST_IMAGES = 100
 MOST_IMAGES, MOST_CALIBRATION = 2_000, 1_000
@@ -39,7 +39,7 @@ FULL_REPAIR_SAMPLES = 500
 """Calibration images of a full repair."""
 KEPT_BYTES = 192 * 2**20
 """Most that is kept of what the images gave on their way, about; twice that during a check."""
-_BATCH = 84
+_BATCH = 125
 _MOST_STARTS = 32
 
 
@@ -126,7 +126,7 @@ class QuickChecker:
             except UnrepeatableError:
                 self._replay = None
             self._images = images
-            scores = self._classify(module, split.images, should_stop)
+            scores = self._classify(module, split.images, should_stop, self._replay)
             self._dense = DenseOutputs(scores, split.labels)
         return self._dense
 
@@ -202,13 +202,18 @@ class QuickChecker:
         calibration = len(self._data.split("calibration", count, self._seed).images)
         return scores, calibration if method != "none" else 0
 
-    def _classify(self, module: torch.nn.Module, images: Tensor, should_stop: ShouldStop) -> Tensor:
-        """Class scores ``(samples, classes)`` by a module as it was written."""
+    def _classify(
+        self, module: torch.nn.Module, images: Tensor, should_stop: ShouldStop,
+        replay: "_Replay | None" = None,
+    ) -> Tensor:  # fmt: skip
+        """Class scores ``(samples, classes)`` by a module, call by call as far as it has a tape."""
 
         @torch.inference_mode()
         def one(place: slice) -> Tensor:
             raise_if(should_stop)
-            scores: Tensor = module(images[place].to(self._device))
+            batch = images[place].to(self._device)
+            tape = replay.tapes.get(len(batch)) if replay else None
+            scores: Tensor = tape.run(batch)[0] if tape else module(batch)
             return scores.float().cpu()
 
         return torch.cat(spread(one, even_parts(len(images), _BATCH), self._device))
@@ -217,7 +222,8 @@ class QuickChecker:
 def affordable_images(model: Model) -> int:
     """How many images of each split a check has time for."""
     count = WORK // max(1, inspect(model).macs)
-    return max(LEAST_IMAGES, min(MOST_IMAGES, count))
+    whole = count // LEAST_IMAGES * LEAST_IMAGES  # batches of one size are quickest
+    return max(LEAST_IMAGES, min(MOST_IMAGES, whole))
 
 
 def raise_if(should_stop: ShouldStop) -> None:
@@ -248,6 +254,10 @@ class _Trace:
 class _Replay:
     """A network as a list of calls, and what the last plan left behind.
 
+    Attributes:
+        tapes: Images in a batch to the list for it.
+        num_calibration: Calibration images.
+
     Raises:
         UnrepeatableError: If the network cannot be replayed.
     """
@@ -260,19 +270,19 @@ class _Replay:
         self._validation = [images[place] for place in even_parts(len(images), _BATCH)]
         self._calibration = calibration
         self.num_calibration = sum(map(len, calibration))
-        self._tapes: dict[int, Tape] = {}
+        self.tapes: dict[int, Tape] = {}
         batches = [*self._validation, *calibration]
         for batch in batches:
-            if len(batch) not in self._tapes:
-                other = next(iter(self._tapes.values()), None)
-                self._tapes[len(batch)] = Tape(module, batch.to(device), other)
+            if len(batch) not in self.tapes:
+                other = next(iter(self.tapes.values()), None)
+                self.tapes[len(batch)] = Tape(module, batch.to(device), other)
         first = self._validation[0].to(device)
-        self._tape = self._tapes[len(first)]
+        self._tape = self.tapes[len(first)]
         budget = kept_bytes // max(1, sum(map(len, batches)))
         self._starts = choose_starts(self._tape, first, budget)
         self._keep = {
             size: frozenset[int]().union(*map(tape.needs, self._starts))
-            for size, tape in self._tapes.items()
+            for size, tape in self.tapes.items()
         }
         self._trace: _Trace | None = None
 
@@ -308,7 +318,7 @@ class _Replay:
             raise_if(should_stop)
             images, own = batches[number], Statistics()
             taken = own if measured else None
-            tape, keep = self._tapes[len(images)], self._keep[len(images)]
+            tape, keep = self.tapes[len(images)], self._keep[len(images)]
             if start is None:
                 scores, kept = tape.run(images.to(self._device), keep, taken, changed)
             else:

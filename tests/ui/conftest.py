@@ -8,6 +8,7 @@ import torch  # noqa: F401  torch is in before the pages ask for it, as on a war
 from streamlit.testing.v1 import AppTest
 
 import workbench.model  # noqa: F401
+from workbench.ui import plan_checks
 
 ROOT = Path(__file__).resolve().parents[2]
 ENTRY = ROOT / "workbench" / "ui" / "app.py"
@@ -23,19 +24,23 @@ def fresh_caches():
 
 @pytest.fixture(autouse=True)
 def checks(monkeypatch):
-    """Instant checks that measure nothing and remember what was asked last."""
-    from workbench.ui import plan_checks
-    from workbench.ui.quick_checks import QuickChecks
-
-    class Still(QuickChecks):
-        asked = ()
-
-        def ask(self, owner, wishes):
-            self.asked = tuple(wishes)
-
-    still = Still(lambda wish, should_stop: None)
+    """Instant checks that measure nothing: ``asked`` holds the last wishes, ``answers`` is set."""
+    still = StillChecks()
     monkeypatch.setattr(plan_checks, "quick_checks", lambda: still)
     return still
+
+
+class StillChecks:
+    """Remembers what was asked for, and answers what a test puts in, by repair."""
+
+    def __init__(self):
+        self.asked, self.answers = (), {}
+
+    def ask(self, _owner, wishes):
+        self.asked = tuple(wishes)
+
+    def found(self, wish):
+        return self.answers.get(wish.repair)
 
 
 @pytest.fixture

@@ -1,4 +1,8 @@
-"""Instant checks of plans, in one thread of the server: every workspace's latest plan counts."""
+"""Instant checks of plans, in the background of the server: every workspace's latest plan counts.
+
+Two threads share the work, so that a quick check never waits until a full repair has ended. The
+full ones wait for the quick ones, and give way to them.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +65,7 @@ class QuickChecks:
         self._changed = threading.Condition()
         self._wishes: OrderedDict[str, tuple[Wish, ...]] = OrderedDict()
         self._found: OrderedDict[Wish, Check | WorkbenchError] = OrderedDict()
-        self._thread: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
         self._ended = False
 
     def ask(self, owner: str, wishes: Sequence[Wish]) -> None:
@@ -76,11 +80,8 @@ class QuickChecks:
             self._wishes.pop(owner, None)
             if wanted:
                 self._wishes[owner] = wanted
-                if self._thread is None:
-                    self._thread = threading.Thread(
-                        target=self._work, name="quick-checks", daemon=True
-                    )
-                    self._thread.start()
+                if not self._threads:
+                    self._start()
             self._changed.notify_all()
 
     def found(self, wish: Wish) -> Check | WorkbenchError | None:
@@ -93,22 +94,35 @@ class QuickChecks:
         with self._changed:
             self._ended = True
             self._changed.notify_all()
-            thread = self._thread
-        if thread is not None:
+        for thread in self._threads:
             thread.join(_END_S)
 
-    def _next(self) -> Wish | None:
-        """What should be measured now; of two that take equally long, what was asked first."""
-        waiting = [wish for wishes in self._wishes.values() for wish in wishes]
-        return min(waiting, key=lambda wish: wish.repair == "full", default=None)
+    def _start(self) -> None:
+        for full in (False, True):
+            name = "full-checks" if full else "quick-checks"
+            thread = threading.Thread(target=self._work, args=(full,), name=name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
 
-    def _work(self) -> None:
+    def _next(self, full: bool) -> Wish | None:
+        """What should be measured now, what was asked first; a full repair if nothing is quicker.
+
+        Args:
+            full: Whether with full repair.
+        """
+        waiting = [wish for wishes in self._wishes.values() for wish in wishes]
+        quick = [wish for wish in waiting if wish.repair != "full"]
+        if not full:
+            return next(iter(quick), None)
+        return None if quick else next(iter(waiting), None)
+
+    def _work(self, full: bool) -> None:
         from workbench.sweep import StoppedError
 
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._ended or self._next() is not None)
-                wish = self._next()
+                self._changed.wait_for(lambda: self._ended or self._next(full) is not None)
+                wish = self._next(full)
                 if self._ended or wish is None:
                     return
             try:
@@ -121,15 +135,18 @@ class QuickChecks:
                 self._keep(wish, fault_of(error))
 
     def _stops(self, wish: Wish) -> ShouldStop:
-        return lambda: self._ended or self._next_safely() != wish
+        """Whether something else should be measured now, or nothing."""
 
-    def _next_safely(self) -> Wish | None:
-        with self._changed:
-            return self._next()
+        def stops() -> bool:
+            with self._changed:
+                return self._ended or self._next(wish.repair == "full") != wish
+
+        return stops
 
     def _keep(self, wish: Wish, found: Check | WorkbenchError) -> None:
         with self._changed:
             self._found[wish] = found
+            self._changed.notify_all()
             while len(self._found) > MOST_KEPT:
                 self._found.popitem(last=False)
             for owner, wishes in [*self._wishes.items()]:
@@ -144,19 +161,23 @@ class _Measuring:
     """Measures plans; the model that was measured last is kept ready."""
 
     def __init__(self) -> None:
-        self._place = ""
+        self._lock, self._place = threading.Lock(), ""
         self._checker: QuickChecker | None = None
 
     def __call__(self, wish: Wish, should_stop: ShouldStop) -> Check:
         from workbench.device import choose_device
         from workbench.quick_check import QuickChecker
 
-        if self._checker is None or self._place != wish.place:
-            self._checker = None  # its memory first
-            device = choose_device(wish.device)
-            self._checker = QuickChecker(wish.model, wish.data, device=device)
-            self._place = wish.place
-        return self._checker.check(wish.plan, wish.repair, wish.groups, should_stop)
+        with self._lock:
+            checker = self._checker
+            if checker is None or self._place != wish.place:
+                checker = self._checker = None  # its memory first
+                device = choose_device(wish.device)
+                checker = self._checker = QuickChecker(wish.model, wish.data, device=device)
+                self._place = wish.place
+            if wish.repair == "full":
+                checker.prepare(should_stop)
+        return checker.check(wish.plan, wish.repair, wish.groups, should_stop)
 
 
 @st.cache_resource(show_spinner=False)
