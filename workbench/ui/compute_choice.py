@@ -34,9 +34,11 @@ def chosen() -> str:
 def ask() -> str:
     """A list of the places to measure at; gives the address."""
     found = offered()
+    titles = {address: _title(address) for address in found}
     return str(
         st.selectbox(
-            _("Measure on"), found, found.index(chosen()), format_func=_title, help=_help(),
+            _("Measure on"), found, found.index(chosen()), format_func=titles.__getitem__,
+            help=_help(),
             disabled=len(found) == 1,
         )
     )  # fmt: skip
