@@ -66,7 +66,7 @@ def obvious_loop(
     module = model.copy_module()
     for name, level in places:
         start = time.perf_counter()
-        masks = build_masks(model, PruningPlan({name: level}), groups)
+        masks = build_masks(model, PruningPlan({name: level}), groups) if name else {}
         before = {key: value.clone() for key, value in module.state_dict().items()}
         with torch.no_grad():
             for key, mask in masks.items():
@@ -128,10 +128,12 @@ def measure(name: str, repair: str, rows: Rows) -> None:
     for seed in range(SEEDS):
         if seed not in rows.sweeps:
             rows.add(fast_sweep(model, data, repair, seed))
+            print(f"{name}, {repair}: sweep {seed}: {rows.all[-1]['seconds']:.1f} s", flush=True)
         due = max(0, len(missing) - (len(places) - share * (seed + 1)))
         for row in obvious_loop(model, data, groups, repair, missing[:due]):
             rows.add(row)
         missing = missing[due:]
+        print(f"{name}, {repair}: {len(missing)} points of the loop are left", flush=True)
 
 
 def summary(rows: Rows) -> Row | None:

@@ -154,6 +154,7 @@ def test_a_stopped_sweep_goes_on_from_the_cache(model, data, monkeypatch):
     places = [(point["group"], point["level"]) for point in cache.points]
     assert len(set(places)) == len(places) == len(whole.points) + 1
     assert whole.evaluations == len(cache.points) - first
+    assert whole.points == measure_sensitivity(model, data, settings).points
 
     monkeypatch.setattr(module, "sweep_of", None)  # nothing is left to measure
     again = measure_sensitivity(model, data, settings, cache=cache)
