@@ -106,11 +106,12 @@ def test_the_form_says_what_is_asked(open_app, registry):
     field(app, "number_input", "Validation images").set_value(200)
     field(app, "checkbox", "Your plan, too").uncheck()
     field(app, "checkbox", "Time every model").check()
+    field(app, "number_input", "Refining, plans").set_value(6)
     button(app, "Run").click().run()
     asked = ArenaSettings.from_dict(registry.requests[0][2]["settings"])
     assert asked == ArenaSettings(
         unit="bytes", factors=(3, 10), methods=("global",), finetune=FineTuneSettings(epochs=2),
-        num_samples=200, repair_samples=500, timed=True,
+        num_samples=200, repair_samples=500, timed=True, refine=6,
     )  # fmt: skip
 
 

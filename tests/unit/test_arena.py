@@ -16,9 +16,11 @@ from workbench.arena import (
     ArenaSettings,
     curve_settings,
     fitting_curves,
+    least_apart,
     needs_curves,
     run_arena,
     scale_plan,
+    sign_test,
 )
 from workbench.curve_cache import JsonLinesCache
 from workbench.curves import SensitivityCurves, SensitivitySettings
@@ -293,6 +295,22 @@ def test_curves_are_measured_first_where_a_method_needs_them(by_curves, model, d
     assert 1 + 4 < len(points.read_text().splitlines()) <= 1 + 4 * len(wanted.levels)
 
 
+def test_the_optimal_plan_is_refined_at_equal_cost_and_competes(model, data, tmp_path):
+    cache = JsonLinesCache(tmp_path)
+    asked = replace(SETTINGS, factors=(3,), methods=("optimal",), own=None, refine=4)
+    first = run_arena(model, data, asked, cache=cache, curve_cache=cache)
+    assert [e.method for e in first.entries] == ["optimal", "refined"]
+    optimal, refined = first.entries
+    assert refined.kept("params") <= optimal.kept("params") + 1e-12
+    images = data.split("validation", 20, 0)
+    repaired = repair(prune(model, refined.plan), data, "bn", num_samples=40).pruned.model
+    assert refined.score.correct == score(repaired.module, images).correct
+    steps = []
+    again = run_arena(model, data, asked, cache=cache, curve_cache=cache, report=steps.append)
+    assert again.entries == first.entries
+    assert not [step for step in steps if "Refining" in step.message]
+
+
 def curves(repair: str, **more) -> SensitivityCurves:
     complete = more.pop("complete", True)
     settings = SensitivitySettings(repair=repair, **more)
@@ -336,6 +354,14 @@ def test_ties_are_told_image_by_image():
     assert found.best(4.0).method == "other"
     assert found.ties(4.0) == ()
     assert found.best(8.0) is None
+
+
+def test_the_sign_test_is_that_of_the_books():
+    a, b = entry("a", set(range(15))), entry("b", set(range(10, 14)) | {90})  # 11 to 1 images
+    assert sign_test(a, b) == pytest.approx((abs(11 - 1) - 1) / math.sqrt(12))
+    assert sign_test(a, a) == 0
+    assert least_apart(1) == pytest.approx(1.959964, abs=1e-6)
+    assert least_apart(10) == pytest.approx(2.807034, abs=1e-6)  # two-sided 0.5 %
 
 
 def test_hits_are_the_recognised_images(arena, model, data):

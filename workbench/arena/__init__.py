@@ -7,13 +7,15 @@ from workbench.arena.running import (
     measure_arena_curves,
     run_arena,
 )
-from workbench.arena.settings import FACTORS, OWN, UNITS, ArenaSettings
-from workbench.arena.values import AXES, Arena, ArenaEntry, arena_key, told_apart
+from workbench.arena.settings import FACTORS, MAX_REFINE, OWN, REFINED, UNITS, ArenaSettings
+from workbench.arena.values import AXES, Arena, ArenaEntry, arena_key, least_apart, sign_test
 
 __all__ = [
     "AXES",
     "FACTORS",
+    "MAX_REFINE",
     "OWN",
+    "REFINED",
     "UNITS",
     "Arena",
     "ArenaEntry",
@@ -21,9 +23,10 @@ __all__ = [
     "arena_key",
     "curve_settings",
     "fitting_curves",
+    "least_apart",
     "measure_arena_curves",
     "needs_curves",
     "run_arena",
     "scale_plan",
-    "told_apart",
+    "sign_test",
 ]

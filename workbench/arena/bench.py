@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from workbench.allocation import LatencyTable
 from workbench.arena.settings import ArenaSettings
+from workbench.curves import SensitivityCurves
 from workbench.data import Data, Split, SplitName
 from workbench.finetune import finetune
 from workbench.groups import Groups
@@ -15,9 +17,12 @@ from workbench.model import Model
 from workbench.plan import PruningPlan, digest_of_json
 from workbench.progress import Progress, Report, ShouldStop
 from workbench.prune import Pruned, prune
+from workbench.refine import refine
 from workbench.repair import repair
 from workbench.speedup import measure_speedup
+from workbench.trials import TrialSettings
 
+REFINING_SAMPLES = 2_000
 PARTS = 1_000
 """Steps of progress in one measurement."""
 
@@ -37,9 +42,11 @@ class Bench:
 
     def __init__(
         self, model: Model, data: Data, settings: ArenaSettings, groups: Groups,
-        split: SplitName, device: torch.device | str, should_stop: ShouldStop,
+        curves: SensitivityCurves | None, latencies: LatencyTable | None, split: SplitName,
+        device: torch.device | str, should_stop: ShouldStop,
     ) -> None:  # fmt: skip
-        self._model, self._data, self._settings, self._groups = model, data, settings, groups
+        self._model, self._data, self._settings, self.groups = model, data, settings, groups
+        self._curves, self._latencies = curves, latencies
         self._device, self._should_stop = device, should_stop
         images = data.split(split, settings.num_samples, settings.seed)
         placed = images.images.to(device).to(memory_format=torch.channels_last)
@@ -48,6 +55,7 @@ class Bench:
         self.key = digest_of_json({
             "model": model.digest, "data": data.digest, "split": split,
             **{k: asked[k] for k in ("seed", "repair", "finetune", "num_samples", "timed")},
+            "runtime": latencies.runtime if latencies and settings.timed else "",
             "repair_samples": settings.repair_samples if settings.repair == "full" else 0,
         })  # fmt: skip
 
@@ -58,13 +66,26 @@ class Bench:
     def measure(self, plan: PruningPlan, report: Report) -> Measured | None:
         """Measure a plan; None where stopped."""
         start = time.perf_counter()
-        pruned = prune(self._model, plan, self._groups)
+        pruned = prune(self._model, plan, self.groups)
         made = self._recovered(pruned, _share(report, 0.0, 0.8))
         seconds = round(time.perf_counter() - start, 3)
         if self._should_stop():
             return None
         latency = self._timed(made.model) if self._settings.timed else None
         return self._scored(made.model, seconds, latency, _share(report, 0.8, 1.0))
+
+    def refine(self, plan: PruningPlan, report: Report) -> PruningPlan | None:
+        """Refine a plan by measured moves on validation images; None where stopped."""
+        settings = self._settings
+        if self._curves is None:
+            return plan
+        found = refine(
+            self._model, self._data, plan, self._curves, settings.unit, groups=self.groups,
+            evaluations=settings.refine, latencies=self._latencies, device=self._device,
+            settings=TrialSettings(settings.repair, REFINING_SAMPLES, settings.seed),
+            report=report, should_stop=self._should_stop,
+        )  # fmt: skip
+        return None if self._should_stop() else found.plan
 
     def _recovered(self, pruned: Pruned, report: Report) -> Pruned:
         settings = self._settings
@@ -82,7 +103,12 @@ class Bench:
         ).pruned  # fmt: skip
 
     def _timed(self, model: Model) -> float | None:
-        found = measure_speedup(self._model, model, runtime="torch", should_stop=self._should_stop)
+        way = self._latencies
+        found = measure_speedup(
+            self._model, model, runtime=way.runtime if way else "torch",
+            batch=way.batch if way else 1, threads=way.threads if way else 1,
+            should_stop=self._should_stop,
+        )  # fmt: skip
         return None if found is None else 1 / found.measured_speedup
 
     def _scored(

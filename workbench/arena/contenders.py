@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.accounting import PlanSize, size_of_plan
 from workbench.allocation import ALLOCATIONS, Budget, LatencyTable, allocate
-from workbench.arena.settings import OWN, ArenaSettings
+from workbench.arena.settings import OWN, REFINED, ArenaSettings
 from workbench.arena.values import kept_of_size
 from workbench.errors import PlanError, SettingsError, WorkbenchError
 from workbench.plan import PruningPlan
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from workbench.groups import Groups
     from workbench.model import Model
 
+REFINABLE = "optimal"
 SAME_BUDGET = 0.005
 """Budgets closer than that, relative to each other, are one."""
 _LEAST_DENSITY = 1e-4
@@ -30,9 +31,9 @@ class Contender:
     """A plan at a budget, or the reason why there is none.
 
     Attributes:
-        method: A name in ``ALLOCATIONS``, or ``own``.
+        method: A name in ``ALLOCATIONS``, ``own`` or ``refined``.
         factor: The budget.
-        plan: What it would prune.
+        plan: What it would prune; where refining is to come, before that.
         size: What that leaves.
         scaled: Whether it is the person's plan at another budget than its own.
         reason: Why there is no plan.
@@ -83,6 +84,8 @@ def contenders(
 ) -> Iterator[Contender]:  # fmt: skip
     """Every plan, by rising factor: the person's first, then the allocations in their order.
 
+    The one to be refined comes with the plan that it starts from.
+
     Raises:
         SettingsError: If budgets are in latency and no times were measured.
     """
@@ -97,7 +100,10 @@ def contenders(
         if settings.own is not None and own is not None:
             yield _own_contender(groups, settings.own, budget, factor, factor == own, latencies)
         for method in methods_of(settings):
-            yield _allocated(model, groups, settings, method, factor, curves, latencies)
+            made = _allocated(model, groups, settings, method, factor, curves, latencies)
+            yield made
+            if method == REFINABLE and settings.refine:
+                yield replace(made, method=REFINED)
 
 
 def _own_contender(

@@ -7,10 +7,11 @@ from typing import Any
 
 import torch
 
+from workbench.accounting import size_of_plan
 from workbench.allocation import LatencyTable
 from workbench.arena.bench import PARTS, Bench, Measured
 from workbench.arena.contenders import Contender, contenders, methods_of, needs_curves
-from workbench.arena.settings import ArenaSettings
+from workbench.arena.settings import REFINED, ArenaSettings
 from workbench.arena.values import Arena, ArenaEntry
 from workbench.curve_cache import PointCache
 from workbench.curves import SensitivityCurves, SensitivitySettings
@@ -74,14 +75,17 @@ def run_arena(
             model, data, settings, groups=groups, cache=curve_cache, device=device,
             report=report, should_stop=should_stop,
         )  # fmt: skip
-    bench = Bench(model, data, settings, groups, split, device, should_stop)
-    work = _Run(bench, _Memory(cache, bench.key), report, should_stop)
+    bench = Bench(model, data, settings, groups, curves, latencies, split, device, should_stop)
+    by_curves = ""
+    if curves is not None and needs_curves(settings):
+        by_curves = digest_of_json(curves.to_dict()["points"])
+    memory = _Memory(cache, bench.key, f"{settings.unit}/{settings.refine}/{by_curves}")
+    work = _Run(bench, memory, report, should_stop)
     if not should_stop():
-        work.run(_planned(model, groups, settings, curves, latencies, report, should_stop))
-    used = curves is not None and needs_curves(settings)
+        everybody = _planned(model, groups, settings, curves, latencies, report, should_stop)
+        work.run(everybody, settings.refine)
     return Arena(
-        settings, model.digest, data.digest, split, work.dense, work.entries,
-        digest_of_json(curves.to_dict()["points"]) if curves and used else "",
+        settings, model.digest, data.digest, split, work.dense, work.entries, by_curves,
         work.complete,
     )  # fmt: skip
 
@@ -162,8 +166,8 @@ def _planned(
 class _Memory:
     """What was measured before under the same conditions."""
 
-    def __init__(self, cache: PointCache | None, key: str) -> None:
-        self._cache, self._key = cache, key
+    def __init__(self, cache: PointCache | None, key: str, refining: str) -> None:
+        self._cache, self._key, self._refining = cache, key, refining
         self._held: dict[str, Mapping[str, Any]] = {}
         for line in cache.load(key) if cache else []:
             if "plan" in line:
@@ -180,10 +184,21 @@ class _Memory:
         except (KeyError, TypeError):
             return None  # written by another version
 
+    def recall_refined(self, name: str) -> PruningPlan | None:
+        """What refining made of a plan, or None."""
+        line = self._held.get(f"{self._refining}/{name}")
+        return None if line is None else PruningPlan.from_dict(line["refined"])
+
+    def keep_refined(self, name: str, plan: PruningPlan) -> None:
+        """Remember it."""
+        self._write({"plan": f"{self._refining}/{name}", "refined": plan.to_dict()})
+
     def keep(self, name: str, measured: Measured) -> None:
         """Remember it."""
-        line = {"plan": name} | vars(measured) | {"score": measured.score.to_dict()}
-        self._held[name] = line
+        self._write({"plan": name} | vars(measured) | {"score": measured.score.to_dict()})
+
+    def _write(self, line: dict[str, Any]) -> None:
+        self._held[str(line["plan"])] = line
         if self._cache:
             self._cache.append(self._key, line)
 
@@ -211,19 +226,41 @@ class _Run:
         """Whether everybody has an entry."""
         return self.dense is not None and len(self.entries) == len(self._order)
 
-    def run(self, everybody: tuple[Contender, ...]) -> None:
-        """Measure all whose plan is there."""
+    def run(self, everybody: tuple[Contender, ...], refining: int) -> None:
+        """Measure all whose plan is there.
+
+        Args:
+            everybody: In the order of the result.
+            refining: Plans that refining one measures.
+        """
         self._order = [(one.factor, one.method) for one in everybody]
+        ready = [one for one in everybody if one.method != REFINED]
+        to_refine = [one for one in everybody if one.method == REFINED]
+        self._count(ready, to_refine, refining)
+        self._measure_dense()
+        self._measure_all(ready)
+        for one in to_refine:
+            self._measure_all([self._refined(one, refining)])
+
+    def _count(
+        self, ready: list[Contender], to_refine: list[Contender], refining: int
+    ) -> None:  # fmt: skip
+        """How much there is to do: what is not remembered."""
+        names = {"", *(_essence(one.plan) for one in ready if one.plan)}
+        unknown = [name for name in names if self._memory.recall(name) is None]
+        starts = [_essence(one.plan) for one in to_refine if one.plan]
+        fresh = [name for name in starts if self._memory.recall_refined(name) is None]
+        self._total = PARTS * (len(unknown) + (1 + refining) * len(fresh))
+
+    def _measure_all(self, contenders: list[Contender]) -> None:
+        """Those that are known first; plans that are the same once."""
         by_plan: dict[str, list[Contender]] = {}
-        for one in everybody:
+        for one in contenders:
             if one.plan is None:
                 self._add(_entry(one, None))
             else:
                 by_plan.setdefault(_essence(one.plan), []).append(one)
-        unknown = [name for name in by_plan if self._memory.recall(name) is None]
-        self._total = PARTS * (len(unknown) + (self._memory.recall("") is None))
-        self._measure_dense()
-        for name in sorted(by_plan, key=lambda name: name in unknown):
+        for name in sorted(by_plan, key=lambda name: self._memory.recall(name) is None):
             same = by_plan[name]
             plan = same[0].plan
             if plan is None or self._should_stop():
@@ -232,6 +269,21 @@ class _Run:
             if measured is not None:
                 for one in same:
                     self._add(_entry(one, measured))
+
+    def _refined(self, one: Contender, refining: int) -> Contender:
+        """The same with the refined plan; as it is where there is none, or where stopped."""
+        if one.plan is None or self._should_stop():
+            return one
+        name = _essence(one.plan)
+        plan = self._memory.recall_refined(name)
+        if plan is None:
+            part = self._part(f"Refining the plan at {one.factor:.4g}x", refining)
+            plan = self._bench.refine(one.plan, part)
+            self._done += refining * PARTS
+            if plan is None:
+                return one
+            self._memory.keep_refined(name, plan)
+        return replace(one, plan=plan, size=size_of_plan(self._bench.groups, plan))
 
     def _measure_dense(self) -> None:
         found = self._known("", "Dense model", self._bench.measure_dense)
@@ -246,18 +298,23 @@ class _Run:
         held = self._memory.recall(name)
         if held is not None:
             return held
-        base = self._done
+        measured = work(self._part(title))
+        if measured is not None:
+            self._memory.keep(name, measured)
+        self._done = min(self._total, self._done + PARTS)
+        return measured
+
+    def _part(self, title: str, weight: int = 1) -> Report:
+        """The report of the next part of the work."""
+        base, parts = self._done, weight * PARTS
 
         def part(progress: Progress) -> None:
             share = progress.done / progress.total if progress.total else 0.0
             words = f"{title}: {progress.message}" if progress.message else title
-            self._report(Progress(base + int(PARTS * min(1.0, share)), self._total, words))
+            done = min(self._total, base + int(parts * min(1.0, share)))
+            self._report(Progress(done, self._total, words))
 
-        measured = work(part)
-        if measured is not None:
-            self._memory.keep(name, measured)
-        self._done = base + PARTS
-        return measured
+        return part
 
     def _add(self, entry: ArenaEntry) -> None:
         self._entries[entry.factor, entry.method] = entry

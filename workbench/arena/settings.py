@@ -14,8 +14,9 @@ from workbench.plan import PruningPlan
 UNITS = ("params", "macs", "bytes", "latency")
 FACTORS = (2.0, 4.0, 8.0, 16.0)
 MAX_FACTOR, MAX_FACTORS = 1_000, 12
-OWN = "own"
-"""Method of the entries that are the person's own plan."""
+OWN, REFINED = "own", "refined"
+"""Methods of the person's own plan, and of the optimal plan refined by measured moves."""
+MAX_REFINE = 200
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class ArenaSettings:
             data hold fewer.
         own: The person's plan. It competes at its own size, where every allocation gets that size
             as its budget, and scaled at the other budgets; None or an empty plan does not compete.
+        refine: Plans to measure while the optimal one is refined at every budget, on validation
+            images; the refined one competes as well. 0 refines none.
         timed: Whether every model is timed beside the dense one, in turns; budgets in latency
             are met by arithmetic from measured times of single groups, so there it always is.
 
@@ -58,6 +61,7 @@ class ArenaSettings:
     finetune: FineTuneSettings | None = None
     num_samples: int = 1_000
     own: PruningPlan | None = None
+    refine: int = 0
     timed: bool = False
 
     def __post_init__(self) -> None:
@@ -71,6 +75,12 @@ class ArenaSettings:
             object.__setattr__(self, "timed", True)
         _check_whole("num_samples", self.num_samples, 1)
         _check_whole("repair_samples", self.repair_samples, 2)
+        _check_whole("refine", self.refine, 0)
+        if self.refine == 1 or self.refine > MAX_REFINE:
+            raise SettingsError(
+                f"refine is {self.refine}.",
+                f"Choose 2 to {MAX_REFINE}, or 0 for no refining: the plan itself is the first.",
+            )
         _check_names(self)
         if self.own is not None and not any(self.own.sparsities.values()):
             object.__setattr__(self, "own", None)

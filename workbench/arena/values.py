@@ -1,13 +1,15 @@
 """What an arena found, as plain values, and what follows from them."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from statistics import NormalDist
 from typing import Any, Literal
 
 from workbench.accounting import PlanSize
 from workbench.arena.settings import OWN, ArenaSettings
-from workbench.metrics import Z_95, Score
+from workbench.metrics import Score
 from workbench.pareto import pareto_front
 from workbench.plan import PruningPlan, digest_of_json
 
@@ -132,16 +134,15 @@ class Arena:
     def ties(self, factor: float) -> tuple[str, ...]:
         """Methods that cannot be told from the most accurate at a budget; it is not among them.
 
-        All saw the same images, so they are compared image by image (see ``told_apart``).
+        All saw the same images, so they are compared image by image (see ``sign_test``), at 95 %
+        over all comparisons with the best.
         """
         best = self.best(factor)
         if best is None:
             return ()
-        return tuple(
-            entry.method
-            for entry in self.measured
-            if entry.factor == factor and entry is not best and not told_apart(entry, best)
-        )
+        others = [e for e in self.measured if e.factor == factor and e is not best]
+        least = least_apart(len(others))
+        return tuple(entry.method for entry in others if sign_test(entry, best) < least)
 
     def axes(self) -> tuple[str, ...]:
         """What the entries can be drawn against; latency only where it was measured."""
@@ -189,10 +190,10 @@ class Arena:
         })  # fmt: skip
 
 
-def told_apart(one: ArenaEntry, other: ArenaEntry) -> bool:
-    """Whether the images that two entries recognise differ by more than chance explains.
+def sign_test(one: ArenaEntry, other: ArenaEntry) -> float:
+    """How far apart two entries are, in standard deviations of what chance does.
 
-    A sign test at 95 % on the images that only one of the two recognises.
+    Counts the images that only one of the two recognises.
 
     Reference:
         McNemar 1947, "Note on the sampling error of the difference between correlated
@@ -200,7 +201,15 @@ def told_apart(one: ArenaEntry, other: ArenaEntry) -> bool:
     """
     a, b = int(one.hits or "0", 16), int(other.hits or "0", 16)
     only_a, only_b = (a & ~b).bit_count(), (b & ~a).bit_count()
-    return max(0, abs(only_a - only_b) - 1) ** 2 > Z_95**2 * (only_a + only_b)
+    return max(0, abs(only_a - only_b) - 1) / math.sqrt(max(1, only_a + only_b))
+
+
+def least_apart(comparisons: int) -> float:
+    """Standard deviations from which a difference is no noise, at 95 % over so many comparisons.
+
+    Where the best of several is picked after the fact, one of them is lucky (Bonferroni).
+    """
+    return NormalDist().inv_cdf(1 - 0.025 / max(1, comparisons))
 
 
 def arena_key(model: str, data: str, settings: ArenaSettings) -> str:

@@ -4,7 +4,15 @@ from argparse import Namespace
 from pathlib import Path
 
 from workbench.allocation import ALLOCATIONS
-from workbench.arena import OWN, Arena, ArenaEntry, ArenaSettings, fitting_curves, run_arena
+from workbench.arena import (
+    OWN,
+    REFINED,
+    Arena,
+    ArenaEntry,
+    ArenaSettings,
+    fitting_curves,
+    run_arena,
+)
 from workbench.cli.output import percent, table
 from workbench.cli.progress import ProgressLine
 from workbench.cli.verbs import Outcome, describe, open_data, open_model
@@ -54,6 +62,7 @@ def _settings(arguments: Namespace) -> ArenaSettings:
         finetune=FineTuneSettings(epochs=arguments.finetune_epochs, seed=seed) if trains else None,
         num_samples=arguments.samples,
         own=read_plan(Path(arguments.plan)) if arguments.plan else None, timed=arguments.time,
+        refine=arguments.refine,
     )  # fmt: skip
 
 
@@ -90,7 +99,8 @@ def arena_text(found: Arena) -> str:
 
 
 def _title(method: str) -> str:
-    return "your plan" if method == OWN else ALLOCATIONS[method].title
+    titles = {OWN: "your plan", REFINED: "Optimal, refined"}
+    return titles.get(method) or ALLOCATIONS[method].title
 
 
 def _cell(found: Arena, entry: ArenaEntry | None) -> str:

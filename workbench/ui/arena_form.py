@@ -9,7 +9,7 @@ import streamlit as st
 
 from workbench.errors import SettingsError
 from workbench.granularity import parse_granularity
-from workbench.ui import arena_shelf, curve_shelf, session
+from workbench.ui import arena_shelf, curve_shelf, latency_shelf, session
 from workbench.ui.errors import callback, guard, plain
 from workbench.ui.granularity_choice import granularity_names, granularity_title
 from workbench.ui.i18n import _
@@ -133,14 +133,16 @@ def _ask(before: ArenaSettings) -> dict[str, Any]:
     from workbench.arena import UNITS
     from workbench.repair import REPAIRS
 
-    units = [unit for unit in UNITS if unit != "latency"]
+    timed = parse_granularity(before.granularity).structured and latency_shelf.table() is not None
+    units = [unit for unit in UNITS if timed or unit != "latency"]
     repairs = repair_names()
     first = st.columns([1, 1.4, 1, 1], vertical_alignment="bottom")
     asked: dict[str, Any] = {
         "unit": first[0].selectbox(
-            _("Budget counts"), units, units.index(before.unit),
+            _("Budget counts"), units, units.index(before.unit) if before.unit in units else 0,
             format_func=unit_titles().__getitem__,
-            help=_("Who wins depends on it; the chart can be switched to any other."),
+            help=_("Who wins depends on it; the chart can be switched to any other. Latency is "
+                   "here once the groups were timed, on the plan page."),
         ),
         "factors": first[1].text_input(
             _("Budgets, times smaller"), ", ".join(f"{factor:g}" for factor in before.factors),
@@ -161,17 +163,23 @@ def _ask(before: ArenaSettings) -> dict[str, Any]:
 def _ask_who(before: ArenaSettings) -> dict[str, Any]:
     """Who takes part."""
     from workbench.allocation import ALLOCATIONS
+    from workbench.arena import MAX_REFINE
 
     plan = session.plan()
     fits = plan.granularity == before.granularity and any(plan.sparsities.values())
-    second = st.columns([3.4, 1], vertical_alignment="bottom")
+    second = st.columns([2.6, 1, 1.1], vertical_alignment="bottom")
     return {
         "methods": second[0].multiselect(
             _("Allocations"), list(ALLOCATIONS), list(before.methods),
             format_func=lambda name: ALLOCATIONS[name].title, placeholder=_("All of them"),
             help=explain("allocation") + " " + _("Empty lets all compete."),
         ),
-        "own": second[1].checkbox(
+        "refine": second[1].number_input(
+            _("Refining, plans"), 0, MAX_REFINE, before.refine,
+            help=_("The optimal plan, bettered by measured exchanges between two layers, competes "
+                   "as well: so many plans are measured for it at every budget. 0 leaves it out."),
+        ),
+        "own": second[2].checkbox(
             _("Your plan, too"), fits, disabled=not fits,
             help=_("Its own size becomes a budget for all; at the others it is scaled: every "
                    "layer's kept part raised to the same power.")
@@ -217,7 +225,7 @@ def _settings(values: Mapping[str, Any], before: ArenaSettings) -> ArenaSettings
     if epochs:
         finetune = (before.finetune.to_dict() if before.finetune else {}) | {"epochs": epochs}
     structured = parse_granularity(values["granularity"]).structured
-    numbers = {key: int(values[key]) for key in ("num_samples", "repair_samples", "seed")}
+    numbers = {key: int(values[key]) for key in ("num_samples", "repair_samples", "seed", "refine")}
     return _from_dict({
         **{key: values[key] for key in ("granularity", "unit", "repair", "criterion", "timed")},
         **numbers, "factors": read_factors(str(values["factors"])),

@@ -82,6 +82,11 @@ def _draw(key: str) -> None:
         takeaway=takeaway + " " + _reading(metric),
     )  # fmt: skip
     _show_table(arena, metric)
+    if arena.settings.refine:
+        st.caption(
+            _("The refined plan was bettered on validation images, some of them those shown here: "
+              "part of its gain is luck with them. Test images tell, after pruning.")
+        )  # fmt: skip
     _tell_reasons(arena)
     _show_budget(arena)
 

@@ -21,14 +21,11 @@ _MOST_NAMED = 3
 def names(arena: Arena) -> dict[str, str]:
     """Method to what a page calls it."""
     from workbench.allocation import ALLOCATIONS
-    from workbench.arena import OWN
+    from workbench.arena import OWN, REFINED
 
-    return {
-        method: _("Your plan")
-        if method == OWN
-        else ALLOCATIONS[method].title if method in ALLOCATIONS else method
-        for method in arena.methods
-    }  # fmt: skip
+    titles = {name: allocation.title for name, allocation in ALLOCATIONS.items()}
+    titles |= {OWN: _("Your plan"), REFINED: _("Optimal, refined")}
+    return {method: titles.get(method, method) for method in arena.methods}
 
 
 def budget_title(arena: Arena, factor: float) -> str:

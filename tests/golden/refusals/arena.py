@@ -4,6 +4,7 @@ from tests.golden.refusals.table import Makers
 from tests.golden.refusals.values import tiny
 from workbench.allocation import Budget
 from workbench.arena import ArenaSettings, scale_plan
+from workbench.arena.contenders import contenders
 from workbench.groups import find_groups
 from workbench.plan import PruningPlan
 
@@ -38,6 +39,20 @@ def arena_no_factor(folder):
 def arena_unknown_unit(folder):
     """Budgets in FLOPs."""
     ArenaSettings(unit="flops")
+
+
+@MAKERS
+def arena_refining_with_one_plan(folder):
+    """Refining that measures only the plan itself."""
+    ArenaSettings(refine=1)
+
+
+@MAKERS
+def arena_latency_without_times(folder):
+    """Budgets in latency of a model that was never timed."""
+    model = tiny()
+    settings = ArenaSettings(granularity="channel", unit="latency", methods=("uniform",))
+    next(contenders(model, find_groups(model, "channel"), settings))
 
 
 @MAKERS

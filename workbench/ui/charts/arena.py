@@ -50,6 +50,7 @@ class _Look:
 _LOOKS = {
     "own": _Look("star", HIGHLIGHT, "dash", 2, 15),
     "optimal": _Look("diamond", GOOD, "solid", 3, 11),
+    "refined": _Look("diamond-tall", GOOD, "dashdot", 2, 12),
     "uniform": _Look("circle", KEPT),
     "uniform_plus": _Look("circle-open", KEPT, "dash"),
     "global": _Look("square", _SKY),
