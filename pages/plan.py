@@ -2,7 +2,14 @@
 
 import streamlit as st
 
-from workbench.ui import accounting_panels, links, plan_choices, plan_panels, plan_spread
+from workbench.ui import (
+    accounting_panels,
+    links,
+    plan_choices,
+    plan_panels,
+    plan_search,
+    plan_spread,
+)
 from workbench.ui.i18n import _
 from workbench.ui.warm import when_warm
 
@@ -19,4 +26,5 @@ when_warm(links.open_link, 1)
 when_warm(plan_choices.show_granularity, 130)
 when_warm(plan_spread.show_spread, 180)
 when_warm(plan_panels.show_editor, 640)
+when_warm(plan_search.show_search, 60)
 when_warm(accounting_panels.show_accounting, 60)

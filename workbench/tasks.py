@@ -18,6 +18,7 @@ from workbench.finetune_settings import FineTuneSettings
 from workbench.metrics import score
 from workbench.model import Model, check_fit
 from workbench.plan import PruningPlan
+from workbench.plan_tasks import floor, latency_fit, latency_table, refine
 from workbench.progress import Progress, Report, ShouldStop
 from workbench.prune import prune
 from workbench.ray_points import ray_points
@@ -198,5 +199,9 @@ TASKS: dict[str, StoreTask] = {
     "latency": latency,
     "staircase": staircase,
     "arena": arena,
+    "floor": floor,
+    "refine": refine,
+    "latency_table": latency_table,
+    "latency_fit": latency_fit,
 }
 """Every task by the name that a job's ``kind`` gives it."""

@@ -123,6 +123,11 @@ def _own_keys() -> list[str]:
     return [last, *own] if last and last not in own else own
 
 
+def key_of(curves: SensitivityCurves) -> str:
+    """The key of a set of curves."""
+    return _key(curves.model, curves.data, curves.settings)
+
+
 def _key(model_digest: str, data_digest: str, settings: SensitivitySettings) -> str:
     """The name under which the store keeps curves."""
     return digest_of_json(
@@ -165,4 +170,4 @@ def _shipped(model: ModelRef, data: DataRef) -> dict[str, SensitivityCurves]:
     everything = [c for kind in _SHIPPED for c in sample_curves(bench.model(model), kind)]
     fitting = [curves for curves in everything if curves.data == digest]
     fitting.sort(key=lambda curves: curves.settings.repair == "none")
-    return {_key(c.model, c.data, c.settings): c for c in fitting}
+    return {key_of(c): c for c in fitting}

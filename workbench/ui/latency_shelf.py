@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from workbench.plan import PruningPlan
 from workbench.ui import session
 from workbench.ui.i18n import _
 from workbench.ui.job_panel import start_job
@@ -31,7 +30,3 @@ def measure() -> None:
     name = session.model_ref().name
     request = {"model": session.model_ref().to_dict()}
     start_job(KIND, _("Timing every group of {model}").format(model=name), request)
-
-
-def check(plan: PruningPlan) -> None:
-    """Time a plan that was made for a latency, in the background."""

@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from workbench.errors import PlanError
+import streamlit as st
+
+from workbench.errors import PlanError, WorkbenchError
 from workbench.plan import PruningPlan
 from workbench.ui import (
     latency_shelf,
@@ -55,8 +57,11 @@ class Goal:
     seed: int
 
 
-def reach(goal: Goal) -> None:
+def reach(goal: Goal) -> bool:
     """Spread it now, or begin to measure what the allocation lacks and spread it then.
+
+    Returns:
+        Whether it was spread.
 
     Raises:
         PlanError: If it cannot be met; the former plan stays.
@@ -66,14 +71,13 @@ def reach(goal: Goal) -> None:
         forget()
         plan_state.replace(_allocated(goal))
         plan_moves.remember_base(session.plan())
-        if goal.unit == "latency":
-            latency_shelf.check(session.plan())
-        return
+        return True
     session.remember(**{_SETTING: asdict(goal) | {"of": session.measurement_key()}})
     if lacking == TIMES:
         latency_shelf.measure()
     else:
         _measure_curves()
+    return False
 
 
 def waiting() -> Goal | None:
@@ -91,23 +95,29 @@ def forget() -> None:
         session.remember(**{_SETTING: None})
 
 
-def go_on() -> None:
-    """Spread the waiting goal as soon as what it lacked is there; called on every run."""
+def go_on() -> Goal | None:
+    """Spread the waiting goal as soon as what it lacked is there; called on every run.
+
+    Returns:
+        The goal, where it was spread just now.
+    """
     goal = waiting()
     if goal is None:
-        return
+        return None
     lacking = what_is_lacking(goal)
     if lacking and is_active(lacking):
-        return
+        return None
     job = latest_job(lacking) if lacking else None
     try:
         if job is not None and job.state in ("failed", "cancelled"):
             forget()
-        else:
-            reach(goal)
-    except PlanError as error:
+        elif reach(goal):
+            return goal
+    except WorkbenchError as error:
         forget()
         notify(error)
+        st.rerun()
+    return None
 
 
 def what_is_lacking(goal: Goal) -> str:

@@ -8,11 +8,13 @@ import streamlit as st
 
 from workbench.granularity import parse_granularity
 from workbench.plan import PruningPlan
-from workbench.ui import plan_goal, plan_state, plan_target, session
+from workbench.ui import plan_found, plan_goal, plan_state, plan_target, session
 from workbench.ui.errors import callback, plain
 from workbench.ui.i18n import _
 from workbench.ui.job_panel import is_active, show_job
+from workbench.ui.plan_found import Found
 from workbench.ui.plan_goal import Goal
+from workbench.ui.theme import milliseconds, percent
 from workbench.ui.words import explain
 
 MAX_SEED = 2**53 - 1  # the browser counts no further
@@ -35,7 +37,8 @@ def show_quick_start() -> None:
 
 def show_spread() -> None:
     """The goal, how it is spread, and how what goes is ranked."""
-    plan_goal.go_on()
+    _time(plan_goal.go_on())
+    plan_found.take_new()
     plan = session.plan()
     kind = parse_granularity(plan.granularity)
     with st.container(border=True):
@@ -48,7 +51,7 @@ def show_spread() -> None:
             _ranking(plan)
             st.caption(_told(unit_key), width="stretch")
         if plan_target.unit(kind) == "latency":
-            show_job(plan_goal.TIMES)
+            _show_times()
 
 
 def _quick() -> None:
@@ -66,7 +69,7 @@ def _rule() -> None:
     from workbench.allocation import ALLOCATIONS
 
     names = sorted(ALLOCATIONS, key=lambda name: name != plan_goal.BEST)
-    chosen = _chosen_rule()
+    chosen = chosen_rule()
     if st.session_state.get(_RULE) != chosen:
         st.session_state[_RULE] = chosen
     st.selectbox(
@@ -76,7 +79,7 @@ def _rule() -> None:
     )  # fmt: skip
 
 
-def _chosen_rule() -> str:
+def chosen_rule() -> str:
     """What was chosen last; until then the best that can be had without measuring."""
     from workbench.allocation import ALLOCATIONS
 
@@ -110,7 +113,7 @@ def _goal(unit_key: str) -> Goal:
     unit = str(st.session_state.get(unit_key, plan_target.unit(kind)))
     criterion = st.session_state.get(f"plan_criterion_{plan.criterion}", plan.criterion)
     seed = int(st.session_state.get(f"plan_seed_{plan.seed}", plan.seed))
-    method = str(st.session_state.get(_RULE) or _chosen_rule())
+    method = str(st.session_state.get(_RULE) or chosen_rule())
     part = plan_target.part(unit, kind)
     return Goal(unit, part, method, plan.granularity, str(criterion), seed)
 
@@ -120,7 +123,56 @@ def _spread(unit_key: str) -> None:
     session.refresh()
     kind = parse_granularity(session.plan().granularity)
     plan_target.read(unit_key, kind)
-    plan_goal.reach(_goal(unit_key))
+    goal = _goal(unit_key)
+    if plan_goal.reach(goal):
+        _time(goal)
+
+
+def _time(goal: Goal | None) -> None:
+    """Time a plan that was made for a latency: the table only predicts."""
+    if goal is not None and goal.unit == "latency":
+        plan_found.search(
+            plan_found.LATENCY, _("Timing the plan"), unit=goal.unit, method=goal.method,
+            kept=goal.part,
+        )  # fmt: skip
+
+
+def _show_times() -> None:
+    """How far the timing is, and what the plan really takes."""
+    show_job(plan_goal.TIMES)
+    show_job(plan_found.LATENCY)
+    one = plan_found.found(plan_found.LATENCY)
+    if one is None or is_active(plan_found.LATENCY):
+        return
+    if not plan_found.is_on_bench(one) and not plan_found.began_from(one):
+        return
+    st.caption(_times_say(one))
+    if one.changes and not plan_found.is_on_bench(one):
+        st.button(
+            _("Take the corrected plan"), icon=":material/input:", key="take_latency",
+            on_click=callback(partial(plan_found.take, plan_found.LATENCY)),
+        )  # fmt: skip
+
+
+def _times_say(one: Found) -> str:
+    """The measured time beside the budget."""
+    told = one.told
+    dense, pruned = (told["measured"][name]["median_ms"] for name in ("dense", "pruned"))
+    first = _("Timed on this machine: {pruned} instead of {dense}, {part} of the dense time.")
+    met = (
+        _("The budget of {kept} is met.")
+        if told["met"]
+        else _("The budget of {kept} is missed; no plan that was tried meets it.")
+    )
+    which = ""
+    if one.changes:
+        which = " " + _(
+            "That is a corrected plan: the one made from the table took longer or less."
+        )
+    return (first + " " + met).format(
+        pruned=milliseconds(pruned), dense=milliseconds(dense), part=percent(told["achieved"]),
+        kept=percent(told["kept"]),
+    ) + which  # fmt: skip
 
 
 def _told(unit_key: str) -> str:

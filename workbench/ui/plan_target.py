@@ -24,7 +24,7 @@ _MOST_FACTOR = 1000.0
 def units(kind: Granularity) -> list[str]:
     """What can be asked of a plan of a granularity: only channels save time."""
     budgets = ["macs", "params", "bytes"]
-    return [*budgets, SPARSITY] if kind.structured else [SPARSITY, *budgets]
+    return [*budgets, "latency", SPARSITY] if kind.structured else [SPARSITY, *budgets]
 
 
 def unit(kind: Granularity) -> str:
