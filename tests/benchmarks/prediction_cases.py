@@ -11,7 +11,7 @@ all models on one core; ``python -m tests.benchmarks.prediction_error`` then nee
 import argparse
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from workbench.sensitivity import measure_points, sample_curves
 FOLDER = Path(__file__).parent / "results" / "prediction"
 LEVELS = (0.2, 0.4, 0.6, 0.75, 0.85, 0.93, 0.98)
 PLANS = 40
+WALKS, STEPS = 1_000, 6
 FULL_REPAIR_SAMPLES = 500
 """Calibration images of a full repair of a plan: as many as behind a point of the curves."""
 WITH_BATCH_NORM = ("fashion-mobilenet", "fashion-resnet20")
@@ -71,23 +72,40 @@ def cases(models: Sequence[str], criteria: Sequence[str]) -> Iterator[Case]:
 
 
 def random_sparsities(groups: Groups, number: int) -> dict[str, float]:
-    """Sparsities of the unprotected groups, drawn in one of three ways.
+    """Sparsities of the unprotected groups, drawn in one of three ways, or a step of a walk.
 
-    Each group on its own; all of them near one value; or a few of them alone.
+    Each group on its own; all of them near one value; or a few of them alone. From ``WALKS`` on,
+    every ``STEPS`` numbers are a plan and what a person makes of it, changing one group at a time.
 
     Args:
         groups: Of the model at the granularity.
         number: Names the plan; the same gives the same.
     """
+    if number >= WALKS:
+        return _step(groups, *divmod(number - WALKS, STEPS))
     random = np.random.default_rng([number, 2026])
     names = [group.name for group in groups.prunable if not group.protected]
-    most = float(random.uniform(0.2, 0.9 if groups.granularity.structured else 0.98))
+    most = float(random.uniform(0.2, _most(groups)))
     values = random.uniform(0, most, len(names))
     if number % 3 == 1:
         values = np.clip(random.normal(most, 0.1, len(names)), 0, 0.98)
     if number % 3 == 2:
         values *= random.permutation(len(names)) < max(1, len(names) * random.uniform(0.2, 0.6))
     return {name: round(float(value), 4) for name, value in zip(names, values, strict=True)}
+
+
+def _step(groups: Groups, walk: int, step: int) -> dict[str, float]:
+    """A plan after some changes by hand."""
+    values = random_sparsities(groups, walk)
+    random = np.random.default_rng([walk, 7])
+    for _ in range(step):
+        name = list(values)[int(random.integers(len(values)))]
+        values[name] = round(float(random.uniform(0, _most(groups))), 4)
+    return values
+
+
+def _most(groups: Groups) -> float:
+    return 0.9 if groups.granularity.structured else 0.98
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
@@ -134,13 +152,13 @@ def measure_curves(case: Case, model: Model, data: Data, groups: Groups, folder:
 
 
 def measure_plans(
-    case: Case, model: Model, data: Data, groups: Groups, folder: Path, count: int
+    case: Case, model: Model, data: Data, groups: Groups, folder: Path, wanted: Iterable[int]
 ) -> None:  # fmt: skip
-    """Measure the random plans that are not there yet."""
+    """Measure those of some plans that are not there yet."""
     path = folder / f"{case.name}-plans.jsonl"
     there = {row["plan"] for row in read_rows(path)}
     images = data.split("validation", case.num_samples, 0)
-    for number in range(count):
+    for number in wanted:
         if number in there:
             continue
         plan = PruningPlan(random_sparsities(groups, number), case.granularity, case.criterion)
@@ -159,6 +177,7 @@ def main() -> None:
     parser.add_argument("--criteria", nargs="*", default=["l1", "l2", "random"])
     parser.add_argument("--only", nargs="*", default=[], help="parts of names of cases")
     parser.add_argument("--plans", type=int, default=PLANS)
+    parser.add_argument("--walks", type=int, default=6)
     parser.add_argument("--folder", type=Path, default=FOLDER)
     parser.add_argument("--what", nargs="*", default=["plans", "curves"])
     arguments = parser.parse_args()
@@ -171,7 +190,8 @@ def main() -> None:
         groups = find_groups(model, case.granularity)
         start = time.perf_counter()
         if "plans" in arguments.what:
-            measure_plans(case, model, data, groups, arguments.folder, arguments.plans)
+            wanted = [*range(arguments.plans), *range(WALKS, WALKS + STEPS * arguments.walks)]
+            measure_plans(case, model, data, groups, arguments.folder, wanted)
         if "curves" in arguments.what:
             measure_curves(case, model, data, groups, arguments.folder)
         print(json.dumps(asdict(case) | {"seconds": round(time.perf_counter() - start, 1)}))

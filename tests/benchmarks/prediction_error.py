@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import spearmanr
 
-from tests.benchmarks.prediction_cases import FOLDER
+from tests.benchmarks.prediction_cases import FOLDER, STEPS
 from tests.benchmarks.prediction_fit import CHANCE, Trial, fit_everything, literal, trials
 from workbench.prediction import Prediction, Prior, Shift, predict_in_turn
 
@@ -82,6 +82,26 @@ def in_turn(trial: Trial, prior: Prior) -> list[Row]:
     return [Row(trial, number, one) for number, one in enumerate(found)]
 
 
+def walked(trial: Trial, prior: Prior, anchored: bool) -> list[Row]:
+    """Steps of walks, each predicted from everything measured before, as while editing.
+
+    Args:
+        trial: Curves, plans and steps.
+        prior: The constants.
+        anchored: Whether the nearest plan that was measured has a say of its own.
+    """
+    rows = []
+    whole = replace(trial, plans=trial.plans + trial.steps)
+    for number in range(len(trial.plans), len(whole.plans)):
+        if (number - len(trial.plans)) % STEPS == 0:
+            continue  # where a walk begins
+        predictor = trial.predictor(prior, whole.plans[:number])
+        if not anchored:
+            predictor = replace(predictor, anchors=())
+        rows.append(Row(whole, number, predictor.predict(whole.plans[number].sparsities)))
+    return rows
+
+
 def shortened(trial: Trial, prior: Prior) -> list[Row]:
     """Plans that cut beyond the curves, of which the upper levels are taken away."""
     points = tuple(point for point in trial.points if point.level < REACH)
@@ -140,6 +160,7 @@ def score(everything: Sequence[Trial]) -> str:
     turned: list[Row] = []
     short: list[Row] = []
     added: list[Row] = []
+    walks: dict[bool, list[Row]] = {False: [], True: []}
     for model in sorted({trial.plans_of.model for trial in everything}):
         prior = fit_everything([t for t in everything if t.plans_of.model != model])
         for trial in everything:
@@ -150,6 +171,8 @@ def score(everything: Sequence[Trial]) -> str:
             if trial.same:
                 short += shortened(trial, prior)
                 added += alone(trial, SUM)
+                for anchored in (False, True):
+                    walks[anchored] += walked(trial, prior, anchored)
 
     def of(rows: Sequence[Row], relation: str, repaired: bool, later: bool = False) -> list[Row]:
         return [
@@ -173,6 +196,10 @@ def score(everything: Sequence[Trial]) -> str:
             ("in turn", of(turned, "same", False)),
             ("plain sum of damages", of(added, "same", False)),
         ]),
+        table(
+            "Small changes, one after the other, each measured before the next",
+            [("with what the nearest plan says", walks[True]), ("without", walks[False])],
+        ),
         table("Where the curves say less", [
             ("beyond the curves", [row for row in short if row.trial.options[0]]),
             *(

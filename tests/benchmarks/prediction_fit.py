@@ -13,12 +13,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize
 
 from tests.benchmarks.prediction_cases import (
     FOLDER,
+    WALKS,
     WITH_BATCH_NORM,
     Case,
     random_sparsities,
@@ -47,13 +49,23 @@ DIGITS = 3
 
 @dataclass(frozen=True)
 class Trial:
-    """Curves, and plans measured in full that are to be predicted from them."""
+    """Curves, and plans measured in full that are to be predicted from them.
+
+    Attributes:
+        plans_of: What the plans were measured for.
+        curves_of: What the curves were measured for.
+        baseline: Of the curves.
+        points: Of the curves.
+        plans: Drawn each on its own.
+        steps: Walks of ``STEPS`` plans, each a small change of the one before.
+    """
 
     plans_of: Case
     curves_of: Case
     baseline: SensitivityPoint
     points: tuple[SensitivityPoint, ...]
     plans: tuple[MeasuredPlan, ...]
+    steps: tuple[MeasuredPlan, ...]
 
     @property
     def same(self) -> bool:
@@ -115,6 +127,11 @@ def settled(groups: Groups, sparsities: Mapping[str, float]) -> dict[str, float]
     }
 
 
+def _measured(groups: Groups, row: Mapping[str, Any], samples: int) -> MeasuredPlan:
+    sparsities = settled(groups, random_sparsities(groups, row["plan"]))
+    return MeasuredPlan(sparsities, row["loss"], row["accuracy"], samples)
+
+
 def trials(folder: Path) -> list[Trial]:
     """Every pair of curves and plans of a model and granularity."""
     found = []
@@ -124,21 +141,22 @@ def trials(folder: Path) -> list[Trial]:
     }
     for case in sorted(named, key=lambda case: case.name):
         groups = groups_of(case.model, case.granularity)
-        plans = tuple(
-            MeasuredPlan(
-                settled(groups, random_sparsities(groups, row["plan"])), row["loss"],
-                row["accuracy"], 0,
-            )
-            for row in read_rows(folder / f"{case.name}-plans.jsonl")
-        )  # fmt: skip
+        rows = read_rows(folder / f"{case.name}-plans.jsonl")
         for criterion in ("l1", "l2", "random"):
             for repair in ("none", "bn", "full"):
                 other = replace(case, criterion=criterion, repair=repair)
                 points = read_curves(other, folder)
                 whole = {p.group for p in points} >= {g.name for g in groups.prunable}
                 if points and whole and not points[0].group:
-                    own = tuple(replace(plan, samples=points[0].samples) for plan in plans)
-                    found.append(Trial(case, other, points[0], points[1:], own))
+                    plans, steps = (
+                        tuple(
+                            _measured(groups, row, points[0].samples)
+                            for row in sorted(rows, key=lambda row: row["plan"])
+                            if (row["plan"] >= WALKS) == walking
+                        )
+                        for walking in (False, True)
+                    )
+                    found.append(Trial(case, other, points[0], points[1:], plans, steps))
     return found
 
 
@@ -210,7 +228,7 @@ def per_model(found: Sequence[tuple[Sums, Sequence[Shift]]], prior: Prior) -> fl
     return float(np.mean([np.mean(costs) for costs in by_model.values()]))
 
 
-UNSURE = ((math.log(0.4), 1.0), (math.log(0.1), 0.0))
+UNSURE = ((math.log(0.7), 1.0), (math.log(0.2), 0.0))
 """Bounds of the logarithms of deviations: six models do not tell how alike all models are."""
 
 

@@ -77,6 +77,12 @@ def learnt(found, seed):
     return Grounds("l2", "full", plans)
 
 
+def near(sparsities):
+    """The same plan with one group changed a little."""
+    first = next(iter(sparsities))
+    return dict(sparsities) | {first: sparsities[first] + 0.02}
+
+
 def random_plans(found, choose, count):
     return [
         {g.name: choose.choice((*ODD, choose.random() * 0.99)) for g in found.prunable}
@@ -99,6 +105,9 @@ def test_sums_and_predictions_equal_pythons(formulas, granularity, count, every,
     )  # fmt: skip
     assert (board.final_forecast is None) == (count >= 100)
     plans = random_plans(found, random.Random(count), 20)
+    if board.final_forecast:  # the plans that were measured, and one near each
+        for known in learnt(found, count).plans["bn"]:
+            plans += [dict(known.sparsities), near(known.sparsities)]
     for plan, (size, guess, final) in zip(plans, formulas(board, plans), strict=True):
         check_size(size, found, board, plan)
         check_prediction(guess, board.predictor, board, plan)

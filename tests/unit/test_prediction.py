@@ -1,8 +1,10 @@
 """The prediction, against closed forms, scipy, scikit-learn and properties."""
 
+import ast
 import json
 import math
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from sklearn.isotonic import IsotonicRegression
 
 from workbench.prediction import PRIOR, MeasuredPlan, Shift, fit_loss_curve, fit_predictor
 
+ROOT = Path(__file__).resolve().parents[2]
 CHANCE = 0.1
 
 
@@ -36,6 +39,22 @@ POINTS = [
 rising_levels = st.lists(st.integers(1, 99), min_size=2, max_size=12, unique=True).map(
     lambda whole: [level / 100 for level in sorted(whole)]
 )
+
+
+def assignment(source):
+    """The assignment to PRIOR in some Python, however it is laid out."""
+    (found,) = (
+        node for node in ast.parse(source).body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "PRIOR"
+    )  # fmt: skip
+    return ast.unparse(found)
+
+
+def test_the_constants_are_those_that_the_benchmark_fitted():
+    table = ROOT / "tests" / "benchmarks" / "results" / "prediction.md"
+    fitted = table.read_text("utf-8").split("```python")[1].split("```")[0]
+    code = (ROOT / "workbench" / "prediction" / "prior.py").read_text("utf-8")
+    assert assignment(code) == assignment(fitted)
 
 
 def noisy(levels, seed):
@@ -268,3 +287,37 @@ def test_the_true_weights_are_found_and_the_band_holds():
         for found in (learnt.predict(plan.sparsities),)
     ]
     assert 0.8 <= np.mean(inside) <= 0.98
+
+
+def test_a_small_change_starts_from_what_was_measured_and_a_large_one_does_not():
+    known = MeasuredPlan({"a": 0.7, "b": 0.8}, 1.6, 0.42, 10**9)
+    learnt = fit_predictor(BASELINE, POINTS, chance=CHANCE, plans=[known])
+    alone = replace(learnt, anchors=())
+    again, without = (one.predict(known.sparsities) for one in (learnt, alone))
+    assert again.loss == pytest.approx(known.loss, abs=1e-6), "measured on any number of images"
+    assert again.accuracy == pytest.approx(known.accuracy, abs=1e-6)
+    assert abs(without.loss - known.loss) > 0.05
+    assert again.loss_high - again.loss < 0.7 * (without.loss_high - without.loss)
+    gaps = [
+        abs(learnt.predict(plan).loss - alone.predict(plan).loss)
+        for plan in ({"a": 0.7, "b": 0.8}, {"a": 0.71, "b": 0.8}, {"a": 0.75, "b": 0.8}, {"b": 0.5})
+    ]
+    assert gaps == sorted(gaps, reverse=True), "its word fades"
+    assert gaps[-1] < 1e-3
+
+
+def test_the_nearest_of_the_newest_plans_speaks():
+    """Against the formula, for an anchor whose weight is known."""
+    plans = [
+        MeasuredPlan({"a": 0.5 + 0.03 * i, "b": 0.6}, 0.6 + 0.1 * i, 0.8, 1000) for i in range(10)
+    ]
+    learnt = fit_predictor(BASELINE, POINTS, chance=CHANCE, plans=plans)
+    assert len(learnt.anchors) == 8
+    asked = {"a": 0.5 + 0.03 * 6 + 0.001, "b": 0.6}
+    damages = {group: learnt.curves[group].at(level) for group, level in asked.items()}
+    anchor = learnt.anchors[4]  # the seventh plan; the first two are no longer there
+    apart = abs(damages["a"] - anchor.damages["a"])
+    reach = 0.12 * max(sum(damages.values()), sum(anchor.damages.values()))
+    own = math.exp(-apart / reach) * anchor.ratio_trust * anchor.ratio
+    plain = replace(learnt, anchors=()).predict(asked).loss - BASELINE.loss
+    assert learnt.predict(asked).loss == pytest.approx(0.3 + plain * math.exp(own), rel=1e-12)

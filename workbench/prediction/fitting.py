@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from workbench.prediction.loss_curve import LossCurve, fit_loss_curve, isotonic
 from workbench.prediction.predictor import (
     LEAST,
+    Anchor,
     Correction,
     Prediction,
     Predictor,
@@ -24,6 +25,8 @@ from workbench.prediction.prior import PRIOR, CurvesRepair, Prior, Shift
 Array = NDArray[np.float64]
 FURTHEST = 3.0
 """A measured loss increase counts as at most so many e-folds from the formula's."""
+MOST_ANCHORS = 8
+"""The newest plans; a person seldom goes back further."""
 
 
 class MeasuredPoint(Scored, Protocol):
@@ -155,8 +158,12 @@ class _Fit:
         known = [plan for plan in map(_Increase.of, plans, repeat(baseline)) if plan is not None]
         scored = [(baseline.loss + k.loss, baseline.accuracy - k.lost, k.trust) for k in known]
         losses, accuracies = _fit_accuracy(baseline, [*self._scored, *scored], before.chance)
-        correction = _learn(before, known, self._prior)
-        return replace(before, losses=losses, accuracies=accuracies, correction=correction)
+        taught = [_Lesson.of(plan, before, self._prior) for plan in known]
+        lessons = [lesson for lesson in taught if lesson is not None]
+        correction = _learn(before.correction, lessons)
+        learnt = replace(before, losses=losses, accuracies=accuracies, correction=correction)
+        newest = lessons[-MOST_ANCHORS:]
+        return replace(learnt, anchors=tuple(_anchor(lesson, learnt) for lesson in newest))
 
 
 @dataclass(frozen=True)
@@ -190,28 +197,43 @@ def _expected(
     return mean, covariance, (single + sum(part.spread for part in parts), joint)
 
 
-def _learn(predictor: Predictor, plans: Sequence[_Increase], prior: Prior) -> Correction:
-    """The correction after seeing what plans really cost: Bayesian linear regression."""
-    correction = predictor.correction
-    rows, ratios, variances = [], [], []
-    for plan in plans:
+@dataclass(frozen=True)
+class _Lesson:
+    """A measured plan beside what the formula says of it."""
+
+    plan: _Increase
+    damages: Mapping[str, float]
+    features: tuple[float, ...]
+    ratio: float
+    unexplained: float
+    noise: float
+
+    @classmethod
+    def of(cls, plan: _Increase, predictor: Predictor, prior: Prior) -> "_Lesson | None":
+        """None where the curves do not reach or nothing is cut."""
         damages = _damages(predictor, plan.sparsities)
-        if damages is None:
-            continue
-        increase, jointness = predictor.formula(damages)
-        if increase <= 0:
-            continue
-        noise = prior.loss_noise * (increase + LEAST) / plan.samples
-        rows.append(features(increase, jointness))
+        increase, jointness = predictor.formula(damages.values() if damages else ())
+        if damages is None or increase <= 0:
+            return None
         least = increase * math.exp(-FURTHEST)
-        ratios.append(min(FURTHEST, math.log(max(plan.loss, least) / increase)))
-        single, joint = correction.spread
-        variances.append(single + joint * jointness + noise / increase**2)
-    if not rows:
+        single, joint = predictor.correction.spread
+        return cls(
+            plan, damages, features(increase, jointness),
+            min(FURTHEST, math.log(max(plan.loss, least) / increase)),
+            single + joint * jointness,
+            prior.loss_noise * (increase + LEAST) / plan.samples / increase**2,
+        )  # fmt: skip
+
+
+def _learn(correction: Correction, lessons: Sequence[_Lesson]) -> Correction:
+    """The correction after seeing what plans really cost: Bayesian linear regression."""
+    if not lessons:
         return correction
     mean, covariance = np.array(correction.weights), np.array(correction.covariance)
-    x, y = np.array(rows), np.array(ratios)
-    gain = covariance @ x.T @ np.linalg.inv(x @ covariance @ x.T + np.diag(variances))
+    x = np.array([lesson.features for lesson in lessons])
+    y = np.array([lesson.ratio for lesson in lessons])
+    variances = np.diag([lesson.unexplained + lesson.noise for lesson in lessons])
+    gain = covariance @ x.T @ np.linalg.inv(x @ covariance @ x.T + variances)
     mean = mean + gain @ (y - x @ mean)
     covariance = covariance - gain @ x @ covariance
     covariance = (covariance + covariance.T) / 2
@@ -220,16 +242,28 @@ def _learn(predictor: Predictor, plans: Sequence[_Increase], prior: Prior) -> Co
     )
 
 
-def _damages(predictor: Predictor, sparsities: Mapping[str, float]) -> list[float] | None:
+def _anchor(lesson: _Lesson, predictor: Predictor) -> Anchor:
+    """What a plan tells about those near it."""
+    plan, weights = lesson.plan, predictor.correction.weights
+    explained = sum(w * f for w, f in zip(weights, lesson.features, strict=True))
+    mapped = predictor.accuracy_at(predictor.baseline_loss + plan.loss)
+    total = lesson.unexplained + lesson.noise
+    return Anchor(
+        lesson.damages, lesson.ratio - explained, predictor.baseline_accuracy - plan.lost - mapped,
+        lesson.unexplained / total if total else 0.0, min(1.0, plan.samples / predictor.samples),
+    )  # fmt: skip
+
+
+def _damages(predictor: Predictor, sparsities: Mapping[str, float]) -> dict[str, float] | None:
     """Loss increases of all cuts, or None where one of them was not measured."""
-    damages = []
+    damages = {}
     for group, sparsity in sparsities.items():
         if sparsity <= 0:
             continue
         curve = predictor.curves.get(group)
         if curve is None or sparsity > curve.levels[-1]:
             return None
-        damages.append(curve.at(sparsity))
+        damages[group] = curve.at(sparsity)
     return damages
 
 

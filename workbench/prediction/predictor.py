@@ -9,7 +9,9 @@ which gives ``d`` itself back for a single cut, the plain sum for p = 1 and smal
 more than the ceiling ``c``. What a network does otherwise is learnt as a correction of ``ln D``,
 linear in four features with uncertain weights (see ``fitting``); the uncertainty of the weights,
 what they leave unexplained and the noise of measuring make the band. A map from loss to accuracy,
-fitted to everything that was measured, turns both into accuracies.
+fitted to everything that was measured, turns both into accuracies. What both still miss of the
+nearest plan that was measured is allowed for: it fades with the distance, so that a small change
+by hand starts from what was measured.
 """
 
 import math
@@ -28,6 +30,8 @@ LEAST = 0.01
 """Loss increases below this look alike to the correction."""
 UNIT = 0.3
 """Loss increase at which the correction's weights are pure shifts."""
+NEAR = 0.12
+"""Share of the damage in which two plans may differ before one says little about the other."""
 
 
 class Scored(Protocol):
@@ -72,13 +76,43 @@ class Correction:
 
 
 @dataclass(frozen=True)
+class Anchor:
+    """A plan that was measured, and what its measurement says about plans near it.
+
+    Attributes:
+        damages: Loss increase of each group it cuts, each cut alone.
+        ratio: What the correction still misses in the logarithm of its loss increase.
+        accuracy: What the map misses in its accuracy.
+        ratio_trust: How much of the unexplained variance of the ratio its measurement takes away,
+            0 to 1.
+        accuracy_trust: The same for the accuracy.
+    """
+
+    damages: Mapping[str, float]
+    ratio: float
+    accuracy: float
+    ratio_trust: float
+    accuracy_trust: float
+
+
+@dataclass(frozen=True)
+class _Near:
+    """What the nearest anchor adds to a prediction, weighted by its nearness."""
+
+    ratio: float = 0.0
+    accuracy: float = 0.0
+    ratio_left: float = 1.0
+    accuracy_left: float = 1.0
+
+
+@dataclass(frozen=True)
 class Prediction:
     """An estimate, never to be shown like a measurement.
 
     Nine in ten measurements on as many images as the curves' should fall into the bands.
 
     Attributes:
-        accuracy: Fraction of images, between chance and the baseline's accuracy.
+        accuracy: Fraction of images, about between chance and the baseline's accuracy.
         loss: Cross-entropy per image.
         accuracy_low: Lower end of the accuracy's 90 % band.
         accuracy_high: Its upper end.
@@ -123,6 +157,7 @@ class Predictor:
         ceiling: Loss increase at which damage saturates.
         samples: Images behind a point of the curves, typically.
         correction: What was learnt from plans.
+        anchors: The newest of these plans.
     """
 
     baseline_accuracy: float
@@ -137,6 +172,7 @@ class Predictor:
     ceiling: float
     samples: int
     correction: Correction
+    anchors: tuple[Anchor, ...] = ()
 
     def predict(self, sparsities: Mapping[str, float], samples: int | None = None) -> Prediction:
         """Estimate the joint loss and accuracy of cutting several groups at once.
@@ -147,7 +183,8 @@ class Predictor:
                 the curves'.
         """
         images = max(1.0, self.samples / samples) if samples else 1.0
-        likely, feared = [], []
+        likely: dict[str, float] = {}
+        feared = []
         unmeasured, extrapolated = [], []
         for group, sparsity in sparsities.items():
             if sparsity <= 0:
@@ -157,23 +194,21 @@ class Predictor:
                 unmeasured.append(group)
                 feared.append(self._feared(self.worst, sparsity))
                 continue
-            likely.append(curve.at(sparsity))
+            likely[group] = curve.at(sparsity)
             feared.append(self._feared(curve, sparsity))
             if sparsity > curve.levels[-1]:
                 extrapolated.append(group)
         if not feared:  # nothing is cut
             whole, loss = self.accuracies[0], self.baseline_loss
             return Prediction(whole, loss, whole, whole, loss, loss)
-        increase, low, high = self._increases(likely, images)
+        near = self._near(likely)
+        increase, low, high = self._increases(likely.values(), near, images)
         if unmeasured or extrapolated:
-            high = self._increases(feared, images)[2]
+            high = self._increases(feared, near, images)[2]
         loss = self.baseline_loss + increase
         ends = (self.baseline_loss + low, self.baseline_loss + high)
-        accuracy = self.accuracy_at(loss)
-        below, above = self._accuracy_band(accuracy, ends, images)
-        return Prediction(
-            accuracy, loss, below, above, *ends, tuple(unmeasured), tuple(extrapolated)
-        )
+        found = self._accuracies(loss, ends, near, images)
+        return Prediction(found[0], loss, *found[1:], *ends, tuple(unmeasured), tuple(extrapolated))
 
     def formula(self, damages: Iterable[float]) -> tuple[float, float]:
         """The joint loss increase before any correction, and how joint it is.
@@ -194,18 +229,44 @@ class Predictor:
         total = sum(found)
         return ceiling * z / (1 + z), 1 - sum(d * d for d in found) / (total * total)
 
-    def _increases(self, damages: Iterable[float], images: float) -> tuple[float, float, float]:
+    def _near(self, damages: Mapping[str, float]) -> _Near:
+        """What the nearest plan that was measured says; its word fades with the distance.
+
+        Args:
+            damages: Loss increase of each group that is cut.
+        """
+        total, best, found = sum(damages.values()), 0.0, _Near()
+        if total <= 0:
+            return found
+        for anchor in self.anchors:
+            apart = sum(abs(d - anchor.damages.get(group, 0.0)) for group, d in damages.items())
+            apart += sum(d for group, d in anchor.damages.items() if group not in damages)
+            reach = NEAR * max(total, sum(anchor.damages.values()))
+            weight = math.exp(-apart / reach)
+            if weight > best:
+                best, square = weight, weight * weight
+                found = _Near(
+                    weight * anchor.ratio_trust * anchor.ratio,
+                    weight * anchor.accuracy_trust * anchor.accuracy,
+                    1 - square * anchor.ratio_trust, 1 - square * anchor.accuracy_trust,
+                )  # fmt: skip
+        return found
+
+    def _increases(
+        self, damages: Iterable[float], near: _Near, images: float
+    ) -> tuple[float, float, float]:  # fmt: skip
         """Corrected joint loss increase, and both ends of its band.
 
         Args:
             damages: Loss increase of each group that is cut.
+            near: What the nearest plan says.
             images: How many times fewer images are measured than behind the curves.
         """
         increase, jointness = self.formula(damages)
         correction = self.correction
         own = features(increase, jointness)
-        shift = sum(w * f for w, f in zip(correction.weights, own, strict=True))
-        variance = correction.spread[0] + correction.spread[1] * jointness
+        shift = near.ratio + sum(w * f for w, f in zip(correction.weights, own, strict=True))
+        variance = (correction.spread[0] + correction.spread[1] * jointness) * near.ratio_left
         for row, f in zip(correction.covariance, own, strict=True):
             variance += f * sum(v * g for v, g in zip(row, own, strict=True))
         increase *= math.exp(shift)
@@ -228,19 +289,26 @@ class Predictor:
         share = (sparsity - last) / (1 - last)
         return max(curve.at(sparsity), known + (self.guessing - known) * share * share)
 
-    def _accuracy_band(
-        self, accuracy: float, losses: tuple[float, float], images: float
-    ) -> tuple[float, float]:  # fmt: skip
-        """Both ends of the accuracy's band, from those of the loss and the map's own error."""
-        lost = self.baseline_accuracy - accuracy
+    def _accuracies(
+        self, loss: float, losses: tuple[float, float], near: _Near, images: float
+    ) -> tuple[float, float, float]:  # fmt: skip
+        """The accuracy and both ends of its band, from those of the loss and the map's own error.
+
+        Args:
+            loss: Predicted loss.
+            losses: Ends of its band.
+            near: What the nearest plan says.
+            images: How many times fewer images are measured than behind the curves.
+        """
+        mapped = self.accuracy_at(loss)
+        lost = self.baseline_accuracy - mapped
         correction = self.correction
         noise = images * correction.accuracy_noise * (max(0.0, lost) + LEAST)
-        own = Z_90 * math.sqrt(noise + (correction.map_spread * lost) ** 2)
-        worse = accuracy - self.accuracy_at(losses[1])
-        better = self.accuracy_at(losses[0]) - accuracy
-        low = accuracy - math.hypot(worse, own)
-        high = accuracy + math.hypot(better, own)
-        return max(0.0, low), min(1.0, high)
+        own = Z_90 * math.sqrt((noise + (correction.map_spread * lost) ** 2) * near.accuracy_left)
+        accuracy = min(1.0, max(0.0, mapped + near.accuracy))
+        low = accuracy - math.hypot(mapped - self.accuracy_at(losses[1]), own)
+        high = accuracy + math.hypot(self.accuracy_at(losses[0]) - mapped, own)
+        return accuracy, max(0.0, low), min(1.0, high)
 
     def accuracy_at(self, loss: float) -> float:
         """The accuracy that goes with a loss, linear between the fitted knots."""
@@ -271,6 +339,9 @@ class Predictor:
             "loss_noise": self.correction.loss_noise,
             "accuracy_noise": self.correction.accuracy_noise,
             "map_spread": self.correction.map_spread,
+            "anchors": [
+                vars(anchor) | {"damages": dict(anchor.damages)} for anchor in self.anchors
+            ],
         }
 
 

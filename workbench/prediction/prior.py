@@ -75,15 +75,15 @@ class Prior:
 
 
 PRIOR = Prior(
-    exponent=1.399,
-    ceiling=1.361,
-    same=Shift((0.0, 0.0, -0.249, 0.205), (0.0, 0.0, 0.294, 0.2)),
-    unrepaired=Shift((0.0, -0.019, 0.0, 0.0), (0.099, 0.022, 0.0, 0.0), 0.032),
-    other_criterion=Shift((0.0, 0.0, 0.0, 0.0), (1.045, 0.23, 0.0, 0.0), 0.174),
-    milder_repair=Shift((-2.498, -0.14, 0.0, 0.0), (0.4, 0.114, 0.0, 0.0), 0.168),
-    stronger_repair=Shift((2.467, 0.064, 0.0, 0.0), (0.4, 0.201, 0.0, 0.0), 0.181),
-    spread=(0.044, 0.002),
-    loss_noise=0.423,
-    accuracy_noise=0.742,
-    map_spread=0.135,
+    exponent=1.424,
+    ceiling=1.05,
+    same=Shift((0.0, 0.0, -0.052, 0.387), (0.0, 0.0, 0.29, 0.214)),
+    unrepaired=Shift((-0.031, -0.029, 0.0, 0.0), (0.088, 0.021, 0.0, 0.0), 0.011),
+    other_criterion=Shift((0.0, 0.0, 0.0, 0.0), (1.06, 0.23, 0.0, 0.0), 0.167),
+    milder_repair=Shift((-2.537, -0.126, 0.0, 0.0), (0.7, 0.2, 0.0, 0.0), 0.094),
+    stronger_repair=Shift((2.188, -0.086, 0.0, 0.0), (0.7, 0.235, 0.0, 0.0), 0.17),
+    spread=(0.069, 0.002),
+    loss_noise=0.31,
+    accuracy_noise=0.801,
+    map_spread=0.132,
 )

@@ -214,7 +214,7 @@ class Board:
         """What the final prediction has of its own; the curves are the same."""
         if self.final_forecast is None:
             return None
-        table = self.final_forecast.to_dict(())
+        table = self.final_forecast.to_dict(self.names)
         return {name: value for name, value in table.items() if name not in ("curves", "worst")}
 
 

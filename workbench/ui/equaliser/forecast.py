@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, TypedDict
 
 from workbench.prediction import (
@@ -41,10 +41,14 @@ class Forecast:
     def to_dict(self, names: Sequence[str]) -> dict[str, object]:
         """The table for the scripts, with one curve, or None, per column."""
         table = self.predictor.to_dict()
-        curves = table["curves"]
+        curves, anchors = table["curves"], self.predictor.anchors
         assert isinstance(curves, dict)
         return table | {
             "curves": [curves.get(name) for name in names],
+            "anchors": [
+                asdict(one) | {"damages": [one.damages.get(name, 0.0) for name in names]}
+                for one in anchors
+            ],
             "basis": prediction_basis(self.repair),
             "origin": prediction_origin(
                 self.num_plans, self.same_criterion, self.curves_repair == "same"

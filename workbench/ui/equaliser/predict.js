@@ -6,6 +6,7 @@ const BYTES_PER_PARAM = 4;
 const Z_90 = 1.6448536269514722; // normal quantile of a band that nine in ten fall into
 const HEADROOM = 1.3; // the ceiling is at least so many times the largest damage of a column
 const LEAST = 0.01; // loss increases below this look alike to the correction
+const NEAR = 0.12; // share of the damage in which plans may differ before one says little about the other
 const UNIT = 0.3; // loss increase at which the correction's weights are pure shifts
 
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
@@ -188,14 +189,35 @@ function jointIncrease(prediction, damages) {
   return [(ceiling * z) / (1 + z), 1 - squares / (total * total)];
 }
 
+/** What the nearest plan that was measured says; its word fades with the distance. */
+function nearest(prediction, damages) {
+  const sum = (values) => values.reduce((total, value) => total + value, 0);
+  const total = sum(damages);
+  let [best, found] = [0, { ratio: 0, accuracy: 0, ratioLeft: 1, accuracyLeft: 1 }];
+  if (total <= 0) return found;
+  for (const anchor of prediction.anchors) {
+    const apart = sum(damages.map((damage, i) => Math.abs(damage - anchor.damages[i])));
+    const weight = Math.exp(-apart / (NEAR * Math.max(total, sum(anchor.damages))));
+    if (weight <= best) continue;
+    best = weight;
+    found = {
+      ratio: weight * anchor.ratio_trust * anchor.ratio,
+      accuracy: weight * anchor.accuracy_trust * anchor.accuracy,
+      ratioLeft: 1 - weight * weight * anchor.ratio_trust,
+      accuracyLeft: 1 - weight * weight * anchor.accuracy_trust,
+    };
+  }
+  return found;
+}
+
 /** Corrected joint loss increase, and both ends of its band. */
-function increases(prediction, damages) {
+function increases(prediction, damages, near) {
   const [raw, jointness] = jointIncrease(prediction, damages);
   const size = Math.log(Math.max(raw, LEAST) / UNIT);
   const features = [1, size, jointness, jointness * size];
   const { weights, covariance, spread } = prediction;
-  let shift = 0;
-  let variance = spread[0] + spread[1] * jointness;
+  let shift = near.ratio;
+  let variance = (spread[0] + spread[1] * jointness) * near.ratioLeft;
   features.forEach((own, i) => {
     shift += weights[i] * own;
     let row = 0;
@@ -222,21 +244,23 @@ function fearedIncrease(prediction, curve, sparsity) {
   return Math.max(lossIncrease(curve, sparsity), known + (prediction.guessing - known) * share * share);
 }
 
-/** Both ends of the accuracy's band, from those of the loss and the map's own error. */
-function accuracyBand(prediction, accuracy, lossLow, lossHigh) {
-  const lost = prediction.baseline_accuracy - accuracy;
+/** The accuracy and both ends of its band, from those of the loss and the map's own error. */
+function accuracies(prediction, loss, lossLow, lossHigh, near) {
+  const mapped = accuracyAt(prediction, loss);
+  const lost = prediction.baseline_accuracy - mapped;
   const noise = prediction.accuracy_noise * (Math.max(0, lost) + LEAST);
-  const own = Z_90 * Math.sqrt(noise + (prediction.map_spread * lost) ** 2);
-  const low = accuracy - Math.hypot(accuracy - accuracyAt(prediction, lossHigh), own);
-  const high = accuracy + Math.hypot(accuracyAt(prediction, lossLow) - accuracy, own);
-  return [Math.max(0, low), Math.min(1, high)];
+  const own = Z_90 * Math.sqrt((noise + (prediction.map_spread * lost) ** 2) * near.accuracyLeft);
+  const accuracy = clamp(mapped + near.accuracy, 0, 1);
+  const low = accuracy - Math.hypot(mapped - accuracyAt(prediction, lossHigh), own);
+  const high = accuracy + Math.hypot(accuracyAt(prediction, lossLow) - mapped, own);
+  return [accuracy, Math.max(0, low), Math.min(1, high)];
 }
 
 /** Estimated loss and accuracy with bands, and how many cut columns the curves say too little about. */
 function predict(data, values) {
   const { prediction } = data;
   if (!prediction) return null;
-  const likely = [];
+  const likely = values.map(() => 0);
   const feared = [];
   let unmeasured = 0;
   let extrapolated = 0;
@@ -249,7 +273,7 @@ function predict(data, values) {
       unmeasured += 1;
       return;
     }
-    likely.push(lossIncrease(curve, value));
+    likely[i] = lossIncrease(curve, value);
     if (value > curve.levels[curve.levels.length - 1]) extrapolated += 1;
   });
   if (!feared.length) { // nothing is cut
@@ -257,11 +281,11 @@ function predict(data, values) {
     const band = { lossLow: loss, lossHigh: loss, accuracyLow: accuracy, accuracyHigh: accuracy };
     return { loss, accuracy, ...band, unmeasured, extrapolated };
   }
-  const [increase, low, top] = increases(prediction, likely);
-  const high = unmeasured || extrapolated ? increases(prediction, feared)[2] : top;
+  const near = nearest(prediction, likely);
+  const [increase, low, top] = increases(prediction, likely, near);
+  const high = unmeasured || extrapolated ? increases(prediction, feared, near)[2] : top;
   const [loss, lossLow, lossHigh] = [increase, low, high].map((one) => prediction.baseline_loss + one);
-  const accuracy = accuracyAt(prediction, loss);
-  const [accuracyLow, accuracyHigh] = accuracyBand(prediction, accuracy, lossLow, lossHigh);
+  const [accuracy, accuracyLow, accuracyHigh] = accuracies(prediction, loss, lossLow, lossHigh, near);
   return { loss, accuracy, lossLow, lossHigh, accuracyLow, accuracyHigh, unmeasured, extrapolated };
 }
 
