@@ -127,7 +127,7 @@ def _outcome(one: RecordedPlan, predicted: Mapping[str, Any], dense: float | Non
     from workbench.metrics import wilson_interval
     from workbench.repair import get_repair
 
-    ends = wilson_interval(round(one.accuracy * one.samples), one.samples)
+    ends = one.interval or wilson_interval(round(one.accuracy * one.samples), one.samples)
     low, high = float(predicted["accuracy_low"]), float(predicted["accuracy_high"])
     shift = 0.0 if dense is None or one.baseline is None else dense - one.baseline[1]
     cut = [value for value in one.plan.sparsities.values() if value]
