@@ -84,6 +84,21 @@ def test_at_first_one_button_runs_it_with_the_plan(open_app, registry):
     assert len(app.get("progress")) == 1
 
 
+def test_the_limits_of_the_plan_page_hold_for_all(open_app, registry):
+    plan = uniform(0.5)
+    ws = digits.workspace(plan)
+    app = open_app(ws=ws, page="arena")
+    limits = {"bounds": {"hidden.1": [0.1, 0.6]}, "locked": ["hidden.0"]}
+    owner = bench.key_of(digits.MODEL_REF)
+    kept = {"plan_limits": {"of": owner, "kept": {"weight": limits}}, "classifier_unlocked": True}
+    bench.store().save_settings(ws, kept)
+    button(app.run(), "Run the arena").click().run()
+    asked = ArenaSettings.from_dict(registry.requests[0][2]["settings"])
+    assert asked.locked == {"hidden.0": 0.5}
+    assert asked.bounds == {"hidden.1": (0.1, 0.6)}
+    assert asked.protected == ()
+
+
 def test_an_empty_plan_stays_out_and_channels_count_macs(open_app, registry):
     plan = replace(uniform(0.5), sparsities={}, granularity="channel")
     app = open_app(ws=digits.workspace(plan), page="arena")
@@ -111,7 +126,7 @@ def test_the_form_says_what_is_asked(open_app, registry):
     asked = ArenaSettings.from_dict(registry.requests[0][2]["settings"])
     assert asked == ArenaSettings(
         unit="bytes", factors=(3, 10), methods=("global",), finetune=FineTuneSettings(epochs=2),
-        num_samples=200, repair_samples=500, timed=True, refine=6,
+        num_samples=200, repair_samples=500, timed=True, refine=6, protected=("classifier",),
     )  # fmt: skip
 
 

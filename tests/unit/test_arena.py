@@ -219,6 +219,20 @@ def test_scaled_to_its_own_size_a_plan_is_itself(groups):
     assert size_of_plan(groups, scaled) == size_of_plan(groups, PLAN)
 
 
+def test_allocations_keep_to_what_is_locked_and_bounded(model, data):
+    asked = replace(
+        SETTINGS, factors=(2,), own=None, locked={"conv2": 0.25}, bounds={"conv1": (0.0, 0.3)},
+        protected=(), methods=("uniform", "random", "optimal"), refine=3,
+    )  # fmt: skip
+    found = run_arena(model, data, asked)
+    assert len(found.measured) == 4
+    for entry in found.entries:
+        assert entry.plan.sparsities["conv2"] == pytest.approx(0.25)
+        assert entry.plan.sparsities["conv1"] <= 0.3 + 1e-9
+        assert "classifier" in entry.plan.sparsities
+    assert ArenaSettings.from_dict(json.loads(json.dumps(asked.to_dict()))) == asked
+
+
 def test_what_a_plan_leaves_dense_limits_its_scaling(groups):
     with pytest.raises(PlanError, match="cannot be scaled"):
         scale_plan(groups, PruningPlan({"conv1": 0.5}), Budget("params", 0.5))

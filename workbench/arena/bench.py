@@ -82,6 +82,7 @@ class Bench:
         found = refine(
             self._model, self._data, plan, self._curves, settings.unit, groups=self.groups,
             evaluations=settings.refine, latencies=self._latencies, device=self._device,
+            bounds=settings.bounds, locked=settings.locked,
             settings=TrialSettings(settings.repair, REFINING_SAMPLES, settings.seed),
             report=report, should_stop=self._should_stop,
         )  # fmt: skip

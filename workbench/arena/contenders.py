@@ -129,7 +129,7 @@ def _allocated(
             model, method, budget=Budget(settings.unit, 1 / factor),
             granularity=settings.granularity, channel_multiple=settings.channel_multiple,
             criterion=settings.criterion, seed=settings.seed, groups=groups, latencies=latencies,
-            **more,
+            protected=settings.protected, locked=settings.locked, bounds=settings.bounds, **more,
         )  # fmt: skip
     except WorkbenchError as error:
         return Contender(method, factor, reason=str(error))

@@ -79,7 +79,9 @@ def run_arena(
     by_curves = ""
     if curves is not None and needs_curves(settings):
         by_curves = digest_of_json(curves.to_dict()["points"])
-    memory = _Memory(cache, bench.key, f"{settings.unit}/{settings.refine}/{by_curves}")
+    memory = _Memory(
+        cache, bench.key, f"{settings.unit}/{settings.refine}/{by_curves}/{_limits(settings)}"
+    )
     work = _Run(bench, memory, report, should_stop)
     if not should_stop():
         everybody = _planned(model, groups, settings, curves, latencies, report, should_stop)
@@ -322,6 +324,12 @@ class _Run:
 
     def _tell(self, message: str, values: Mapping[str, object]) -> None:
         self._report(Progress(self._done, self._total, message, values))
+
+
+def _refining_key(settings: ArenaSettings, curves: str) -> str:
+    """Names all that decides what refining makes of a plan."""
+    asked = settings.to_dict()
+    return digest_of_json([curves, *(asked[k] for k in ("unit", "refine", "locked", "bounds"))])
 
 
 def _entry(one: Contender, measured: Measured | None) -> ArenaEntry:

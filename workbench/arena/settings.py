@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from workbench.errors import PlanError, SettingsError
@@ -41,6 +41,9 @@ class ArenaSettings:
             as its budget, and scaled at the other budgets; None or an empty plan does not compete.
         refine: Plans to measure while the optimal one is refined at every budget, on validation
             images; the refined one competes as well. 0 refines none.
+        protected: Groups that the allocations leave dense; None protects the classifier.
+        locked: Groups that they hold at a sparsity.
+        bounds: Group to its least and most sparsity, for the allocations.
         timed: Whether every model is timed beside the dense one, in turns; budgets in latency
             are met by arithmetic from measured times of single groups, so there it always is.
 
@@ -63,6 +66,9 @@ class ArenaSettings:
     own: PruningPlan | None = None
     refine: int = 0
     timed: bool = False
+    protected: tuple[str, ...] | None = None
+    locked: Mapping[str, float] = field(default_factory=dict)
+    bounds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         PruningPlan({}, self.granularity, self.criterion, seed=self.seed,
@@ -96,6 +102,9 @@ class ArenaSettings:
         return vars(self) | {
             "factors": list(self.factors),
             "methods": list(self.methods),
+            "protected": None if self.protected is None else list(self.protected),
+            "locked": dict(self.locked),
+            "bounds": {name: list(ends) for name, ends in self.bounds.items()},
             "finetune": self.finetune and self.finetune.to_dict(),
             "own": self.own and self.own.to_dict(),
         }
@@ -103,11 +112,13 @@ class ArenaSettings:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "ArenaSettings":
         """The reverse of ``to_dict``; what is missing takes its default."""
-        known = {field.name for field in fields(cls)}
+        known = {one.name for one in fields(cls)}
         held = {key: value for key, value in values.items() if key in known}
-        for key in ("factors", "methods"):
-            if key in held:
+        for key in ("factors", "methods", "protected"):
+            if held.get(key) is not None:
                 held[key] = tuple(held[key])
+        if "bounds" in held:
+            held["bounds"] = {name: (low, high) for name, (low, high) in held["bounds"].items()}
         if held.get("finetune") is not None:
             held["finetune"] = FineTuneSettings.from_dict(held["finetune"])
         if held.get("own") is not None:

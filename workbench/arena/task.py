@@ -17,6 +17,7 @@ from workbench.data import Data
 from workbench.device import choose_device
 from workbench.metrics import Score
 from workbench.model import Model
+from workbench.plan_tasks import LATENCY_TABLES
 from workbench.progress import Progress, Report, ShouldStop
 from workbench.reopen import reopen_data, reopen_model
 from workbench.sensitivity import sample_curves
@@ -24,8 +25,6 @@ from workbench.store import DataRef, ModelRef, Store
 from workbench.store.files import make_folder, write_file
 
 Arguments = Mapping[str, Any]
-LATENCY_TABLES = "latency_tables"
-"""Setting of the workspace that holds measured times by the model's digest."""
 FOLDER = "arena"
 """Folder of the store that holds arenas, and in ``points`` every plan they measured."""
 

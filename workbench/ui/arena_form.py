@@ -9,7 +9,7 @@ import streamlit as st
 
 from workbench.errors import SettingsError
 from workbench.granularity import parse_granularity
-from workbench.ui import arena_shelf, curve_shelf, latency_shelf, session
+from workbench.ui import arena_shelf, curve_shelf, latency_shelf, plan_limits, plan_state, session
 from workbench.ui.errors import callback, guard, plain
 from workbench.ui.granularity_choice import granularity_names, granularity_title
 from workbench.ui.i18n import _
@@ -83,9 +83,26 @@ def _start_for_plan() -> None:
     plan = session.plan()
     own = plan if any(plan.sparsities.values()) else None
     settings = remembered(plan.granularity).to_dict()
-    changes = {"criterion": plan.criterion, "channel_multiple": plan.channel_multiple,
-               "seed": plan.seed, "own": own and own.to_dict()}  # fmt: skip
+    changes = {
+        "criterion": plan.criterion,
+        "channel_multiple": plan.channel_multiple,
+        "seed": plan.seed,
+        "own": own and own.to_dict(),
+    } | _limits(plan.granularity)
     start(_from_dict(settings | changes))
+
+
+def _limits(granularity: str) -> dict[str, Any]:
+    """What the person keeps the allocations from: the plan page's locks and bounds."""
+    plan = session.plan()
+    if granularity != plan.granularity:
+        return {"protected": None, "locked": {}, "bounds": {}}
+    held = plan_limits.locked(granularity)
+    return {
+        "protected": [*plan_state.protected(granularity)],
+        "locked": {name: plan.sparsities.get(name, 0.0) for name in held},
+        "bounds": plan_limits.bounds(granularity),
+    }
 
 
 def start(settings: ArenaSettings) -> None:
@@ -232,6 +249,7 @@ def _settings(values: Mapping[str, Any], before: ArenaSettings) -> ArenaSettings
         "methods": list(values["methods"]), "finetune": finetune,
         "own": plan.to_dict() if values["own"] else None,
         "channel_multiple": plan.channel_multiple if structured else 1,
+        **_limits(str(values["granularity"])),
     })  # fmt: skip
 
 
