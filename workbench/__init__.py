@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from workbench.accounting import PlanSize, size_of_plan
-    from workbench.allocation import ALLOCATIONS, Budget, allocate, parse_budget
+    from workbench.allocation import ALLOCATIONS, Budget, LatencyTable, allocate, parse_budget
     from workbench.criteria import CRITERIA
     from workbench.data import Data
     from workbench.device import choose_device
@@ -27,9 +27,11 @@ if TYPE_CHECKING:
     )
     from workbench.export import export_model
     from workbench.finetune import FineTuned, FineTuneSettings, finetune
+    from workbench.floor import FloorSearch, smallest_above_floor
     from workbench.granularity import Granularity, parse_granularity
     from workbench.groups import Group, Groups, find_groups
     from workbench.latency import Latency, measure_latency
+    from workbench.latency_table import fit_latency, measure_latency_table
     from workbench.layers import Inspection, LayerInfo, inspect
     from workbench.loading import load_data, load_model, sample_data_names, sample_names
     from workbench.metrics import Measurement, Score, measure, score
@@ -38,11 +40,13 @@ if TYPE_CHECKING:
     from workbench.plan_file import read_plan, write_plan
     from workbench.progress import Progress
     from workbench.prune import Pruned, build_masks, preview, prune
+    from workbench.refine import Refined, refine
     from workbench.repair import REPAIRS, Repaired, RepairStep, repair
     from workbench.saving import measure_saving
     from workbench.sensitivity import SensitivityCurves, SensitivitySettings, measure_sensitivity
     from workbench.speedup import measure_speedup
     from workbench.staircase import measure_staircase
+    from workbench.trials import TrialSettings
 
 __all__ = [
     "ALLOCATIONS",
@@ -52,11 +56,13 @@ __all__ = [
     "Data",
     "FineTuneSettings",
     "FineTuned",
+    "FloorSearch",
     "Granularity",
     "Group",
     "Groups",
     "Inspection",
     "Latency",
+    "LatencyTable",
     "LayerInfo",
     "Measurement",
     "Model",
@@ -64,6 +70,7 @@ __all__ = [
     "Progress",
     "Pruned",
     "PruningPlan",
+    "Refined",
     "RepairStep",
     "Repaired",
     "Run",
@@ -71,6 +78,7 @@ __all__ = [
     "SensitivityCurves",
     "SensitivitySettings",
     "Stage",
+    "TrialSettings",
     "WorkbenchError",
     "allocate",
     "build_masks",
@@ -79,6 +87,7 @@ __all__ = [
     "find_groups",
     "finetune",
     "finetune_and_measure",
+    "fit_latency",
     "inspect",
     "layer_histogram",
     "load_data",
@@ -86,6 +95,7 @@ __all__ = [
     "measure",
     "measure_encodings",
     "measure_latency",
+    "measure_latency_table",
     "measure_saving",
     "measure_sensitivity",
     "measure_speedup",
@@ -96,12 +106,14 @@ __all__ = [
     "prune",
     "prune_and_measure",
     "read_plan",
+    "refine",
     "repair",
     "run_experiment",
     "sample_data_names",
     "sample_names",
     "score",
     "size_of_plan",
+    "smallest_above_floor",
     "weight_distributions",
     "write_plan",
 ]
@@ -109,7 +121,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "accounting": ("PlanSize", "size_of_plan"),
-    "allocation": ("ALLOCATIONS", "Budget", "allocate", "parse_budget"),
+    "allocation": ("ALLOCATIONS", "Budget", "LatencyTable", "allocate", "parse_budget"),
     "criteria": ("CRITERIA",),
     "data": ("Data",),
     "device": ("choose_device",),
@@ -119,9 +131,11 @@ _HOMES = {
     "experiment": ("Run", "Stage", "finetune_and_measure", "prune_and_measure", "run_experiment"),
     "export": ("export_model",),
     "finetune": ("FineTuneSettings", "FineTuned", "finetune"),
+    "floor": ("FloorSearch", "smallest_above_floor"),
     "granularity": ("Granularity", "parse_granularity"),
     "groups": ("Group", "Groups", "find_groups"),
     "latency": ("Latency", "measure_latency"),
+    "latency_table": ("fit_latency", "measure_latency_table"),
     "layers": ("Inspection", "LayerInfo", "inspect"),
     "loading": ("load_data", "load_model", "sample_data_names", "sample_names"),
     "metrics": ("Measurement", "Score", "measure", "score"),
@@ -130,11 +144,13 @@ _HOMES = {
     "plan_file": ("read_plan", "write_plan"),
     "progress": ("Progress",),
     "prune": ("Pruned", "build_masks", "preview", "prune"),
+    "refine": ("Refined", "refine"),
     "repair": ("REPAIRS", "RepairStep", "Repaired", "repair"),
     "saving": ("measure_saving",),
     "sensitivity": ("SensitivityCurves", "SensitivitySettings", "measure_sensitivity"),
     "speedup": ("measure_speedup",),
     "staircase": ("measure_staircase",),
+    "trials": ("TrialSettings",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -55,9 +55,10 @@ def check_curves(
         )
     unknown = [group.name for group in members if group.name not in curves.groups]
     if unknown:
+        others = "" if len(unknown) == 1 else f" and of {', '.join(unknown[1:4])}"
+        more = " and more" if len(unknown) > 4 else ""
         raise PlanError(
-            f"The sensitivity of {unknown[0]} was not measured"
-            + (f", nor that of {len(unknown) - 1} others." if unknown[1:] else "."),
+            f"The sensitivity of {unknown[0]}{others}{more} was not measured.",
             "Measure the rest, or lock or protect what was not measured.",
         )
 

@@ -34,10 +34,8 @@ def exchanges(
     """
     problem = Problem(pool, Target(None, budget))
     now = [
-        min(round(sparsities[group.name] * total), allowed[-1])
-        for group, total, allowed in zip(
-            pool.members, problem.units.tolist(), problem.counts, strict=True
-        )
+        min(pool.count_of(group, sparsities[group.name]), allowed[-1])
+        for group, allowed in zip(pool.members, problem.counts, strict=True)
     ]
     tables = problem.tables(lambda i, own: _around(own, now[i]))
     chosen = tables.nearest(now)

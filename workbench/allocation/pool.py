@@ -14,6 +14,7 @@ from workbench.errors import PlanError
 from workbench.groups import Group, Groups
 from workbench.model import Model
 from workbench.patterns import nearest_sparsity, pattern_mask, unit_scores
+from workbench.plan import num_pruned
 
 ROUNDING = 1e-9
 """Room for the rounding of a product of a sparsity and a number of units."""
@@ -96,6 +97,14 @@ class Members:
         if self.kind == "nm":
             return nearest_sparsity(shape_of(group), self.all.granularity, float(count))
         return count / group.num_units
+
+    def count_of(self, group: Group, sparsity: float) -> int:
+        """The number of units that a sparsity stands for; at N:M 0 or 1."""
+        if self.kind == "channel":
+            return self.all.num_pruned(group.name, sparsity, self.multiple)
+        if self.kind == "nm":
+            return int(sparsity > 0)
+        return num_pruned(sparsity, group.num_units)
 
     def num_pruned(self, sparsities: Mapping[str, float]) -> int:
         """Weights, or channels, that go from the members at these sparsities."""

@@ -129,11 +129,7 @@ def _steps(members: Members, group: Group, sparsity: float) -> tuple[int, int, i
     """Units that go: none or as few as may, a step less than now, now, and a step more."""
     counts = members.counts(group)
     total = 1 if members.kind == "nm" else group.num_units
-    wanted = members.all.num_pruned(group.name, sparsity, members.multiple)
-    if members.kind != "channel":
-        wanted = round(members.nearest(group, sparsity) * total)
-    if members.kind == "nm":
-        wanted = int(sparsity > 0)
+    wanted = members.count_of(group, sparsity)
     step = max(1, total // PARTS)
     before = [count for count in between(counts, wanted - step, wanted) if count < wanted]
     behind = [count for count in between(counts, wanted, wanted + step) if count > wanted]

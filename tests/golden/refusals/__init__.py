@@ -8,12 +8,22 @@ that refuses it. After a change of wording write the table anew and read the dif
     git diff tests/golden/refusals.yaml
 """
 
-from tests.golden.refusals import arena, commands, data, models, precision, speed, thin, values
+from tests.golden.refusals import (
+    allocation,
+    arena,
+    commands,
+    data,
+    models,
+    precision,
+    speed,
+    thin,
+    values,
+)
 from tests.golden.refusals.table import TABLE, Row, observe, read_table, write_table
 
 MAKERS = {
     maker.__name__: maker
-    for part in (models, thin, data, values, precision, speed, arena, commands)
+    for part in (models, thin, data, values, precision, speed, arena, allocation, commands)
     for maker in part.MAKERS
 }
 """Functions by the name of their row; each takes an empty folder and must be refused."""
