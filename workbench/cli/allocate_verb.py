@@ -199,7 +199,11 @@ class _Maker:
         if self.curves is None or self.curves.baseline is None:
             return None
         chance = 1 / max(2, self._model.num_classes)
-        predictor = fit_predictor(self.curves.baseline, self.curves.points, chance=chance)
+        settings = self.curves.settings
+        predictor = fit_predictor(
+            self.curves.baseline, self.curves.points, chance=chance,
+            repaired=settings.repair != "none", same_criterion=settings.criterion == plan.criterion,
+        )  # fmt: skip
         return predictor.predict(plan.sparsities)
 
     def search(self) -> FloorSearch:
