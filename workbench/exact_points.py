@@ -39,11 +39,7 @@ def exact_points(sweep: Sweep, places: Sequence[Place]) -> Iterator[SensitivityP
         sweep: The network and the images.
         places: Group and level of each point; ``("", 0.0)`` is the baseline.
     """
-    own = [place for place in places if not place[0]]
-    levels = inside_out(sorted({level for group, level in places if group}))
-    waiting = own + [
-        place for level in levels for place in places if place[0] and place[1] == level
-    ]
+    waiting = level_by_level(places)
     count = _FIRST
     while waiting:
         chunk, waiting = waiting[:count], waiting[count:]
@@ -93,6 +89,13 @@ def _close(scores: Tensor) -> Tensor:
     largest = scores.abs().amax(1)
     near = (best[:, 0] - best[:, 1]) <= _CLOSE * largest
     return (near & scores.isfinite().all(1)).nonzero().view(-1)
+
+
+def level_by_level(places: Sequence[Place]) -> list[Place]:
+    """The same places, the baseline first, then whole levels, the middle one first."""
+    levels = inside_out(sorted({level for group, level in places if group}))
+    rank = {level: number for number, level in enumerate(levels)}
+    return sorted(places, key=lambda place: rank[place[1]] if place[0] else -1)
 
 
 def inside_out(levels: Sequence[float]) -> list[float]:

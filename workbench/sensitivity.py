@@ -21,7 +21,7 @@ from workbench.curves import (
     most_fragile,
 )
 from workbench.data import Data
-from workbench.exact_points import Place, exact_points
+from workbench.exact_points import Place, exact_points, level_by_level
 from workbench.fast_points import REPAIR_SAMPLES as FAST_REPAIR_SAMPLES
 from workbench.fast_points import fast_points, interpolated_points
 from workbench.groups import Groups, find_groups
@@ -230,7 +230,8 @@ def measure_points(
             return
         sweep = sweep_of(model, data, settings, groups, device, should_stop)
         if sweep is None:
-            yield from plain_points(model, data, settings, places, groups, device, should_stop)
+            order = level_by_level(places)
+            yield from plain_points(model, data, settings, order, groups, device, should_stop)
         else:
             yield from exact_points(sweep, places)
     except StoppedError:
