@@ -167,10 +167,12 @@ class _Maker:
         self._settings = TrialSettings(repair, arguments.samples, arguments.seed or 0)
         self.curves: SensitivityCurves | None = None
         self.source = ""
+        self._latencies: LatencyTable | None = None
+        get_allocation(arguments.method)
+        self._spread("uniform", None, 0.0)  # refuses wrong names before anything is measured
         needs = get_allocation(arguments.method).needs_curves or arguments.refine
         if needs or arguments.curves:
             self.curves, self.source = self._find_curves()
-        self._latencies: LatencyTable | None = None
         floored = getattr(arguments, "floor", None) is not None
         unit = arguments.unit if floored else (arguments.budget or "").partition("=")[0]
         if unit.strip() == "latency":
@@ -182,9 +184,14 @@ class _Maker:
 
     def plan(self, budget: Budget | None, sparsity: float | None = None) -> PruningPlan:
         """The plan for a target."""
+        return self._spread(self._arguments.method, budget, sparsity)
+
+    def _spread(
+        self, method: str, budget: Budget | None, sparsity: float | None
+    ) -> PruningPlan:  # fmt: skip
         arguments = self._arguments
         return spread(
-            self._model, arguments.method, sparsity=sparsity, budget=budget,
+            self._model, method, sparsity=sparsity, budget=budget,
             granularity=self._granularity,
             channel_multiple=(
                 1 if arguments.channel_multiple is None else arguments.channel_multiple
