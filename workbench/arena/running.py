@@ -79,9 +79,7 @@ def run_arena(
     by_curves = ""
     if curves is not None and needs_curves(settings):
         by_curves = digest_of_json(curves.to_dict()["points"])
-    memory = _Memory(
-        cache, bench.key, f"{settings.unit}/{settings.refine}/{by_curves}/{_limits(settings)}"
-    )
+    memory = _Memory(cache, bench.key, _refining_key(settings, by_curves))
     work = _Run(bench, memory, report, should_stop)
     if not should_stop():
         everybody = _planned(model, groups, settings, curves, latencies, report, should_stop)
