@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from workbench.accounting import PlanSize, size_of_plan
     from workbench.allocation import ALLOCATIONS, Budget, LatencyTable, allocate, parse_budget
+    from workbench.arena import Arena, ArenaSettings, run_arena
     from workbench.criteria import CRITERIA
     from workbench.data import Data
     from workbench.device import choose_device
@@ -52,6 +53,8 @@ __all__ = [
     "ALLOCATIONS",
     "CRITERIA",
     "REPAIRS",
+    "Arena",
+    "ArenaSettings",
     "Budget",
     "Data",
     "FineTuneSettings",
@@ -108,6 +111,7 @@ __all__ = [
     "read_plan",
     "refine",
     "repair",
+    "run_arena",
     "run_experiment",
     "sample_data_names",
     "sample_names",
@@ -122,6 +126,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "accounting": ("PlanSize", "size_of_plan"),
     "allocation": ("ALLOCATIONS", "Budget", "LatencyTable", "allocate", "parse_budget"),
+    "arena": ("Arena", "ArenaSettings", "run_arena"),
     "criteria": ("CRITERIA",),
     "data": ("Data",),
     "device": ("choose_device",),
