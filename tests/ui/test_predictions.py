@@ -166,6 +166,14 @@ def test_the_final_repair_is_predicted_with_a_wider_band(open_app, measured):
     assert board(open_app(ws=measured, page="plan"))["final_prediction"] is None
 
 
+def test_curves_of_another_criterion_are_named_on_the_tile(open_app, measured):
+    bench.store().save_plan(measured, PruningPlan({"hidden.0": 0.5}, criterion="random"))
+    table = board(open_app(ws=measured, page="plan"))["prediction"]
+    assert table["basis"] == "without repair, guessed from another criterion's curves"
+    assert "The curves are of another criterion" in table["origin"]
+    assert "Corrected" not in table["origin"], "no such plan was measured"
+
+
 def test_the_chart_holds_every_plan_predicted_from_those_before_it(open_app, measured, curves):
     app = unfold(open_app(ws=measured, page="plan"), "outcomes")
     chart = next(one for one in app.get("plotly_chart") if "predicted" in one.proto.id)

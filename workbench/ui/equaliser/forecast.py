@@ -12,7 +12,7 @@ from workbench.prediction import (
     Predictor,
     fit_predictor,
 )
-from workbench.ui.equaliser.text import prediction_basis, prediction_origin
+from workbench.ui.equaliser.text import forecast_basis, prediction_origin
 
 if TYPE_CHECKING:
     from workbench.curves import SensitivityCurves
@@ -49,7 +49,7 @@ class Forecast:
                 asdict(one) | {"damages": [one.damages.get(name, 0.0) for name in names]}
                 for one in anchors
             ],
-            "basis": prediction_basis(self.repair),
+            "basis": forecast_basis(self.repair, self.same_criterion),
             "origin": prediction_origin(
                 self.num_plans, self.same_criterion, self.curves_repair == "same"
             ),

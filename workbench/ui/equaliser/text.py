@@ -20,6 +20,14 @@ def prediction_basis(repair: str) -> str:
     return _("after the curves' repair")
 
 
+def forecast_basis(repair: str, same_criterion: bool) -> str:
+    """What a prediction stands for, and whether its curves are of the plan's criterion."""
+    basis = prediction_basis(repair)
+    if same_criterion:
+        return basis
+    return _("{basis}, guessed from another criterion's curves").format(basis=basis)
+
+
 def prediction_origin(num_plans: int, same_criterion: bool, same_repair: bool) -> str:
     """What a prediction rests on beside the curves, in sentences.
 
