@@ -59,7 +59,7 @@ def kept(groups: Groups, plan: PruningPlan, unit: str, latencies=None) -> float:
 
 @pytest.mark.parametrize(("granularity", "unit"), PLACES)
 @given(st.integers(0, 1_000), st.integers(2, 9), st.floats(0.1, 0.95))
-@settings(max_examples=12)
+@settings(max_examples=6)
 def test_optimal_meets_every_budget_and_nothing_is_less_damaging(
     granularity: str, unit: str, seed: int, count: int, part: float
 ) -> None:
@@ -122,7 +122,7 @@ def test_optimal_is_the_brute_force_optimum_where_costs_add_up(
 
 
 @given(st.integers(0, 1_000), st.sampled_from(["params", "macs", "latency"]), st.floats(0.2, 0.9))
-@settings(max_examples=15)
+@settings(max_examples=10)
 def test_optimal_is_near_the_brute_force_optimum_where_groups_share_costs(
     seed: int, unit: str, part: float
 ) -> None:
@@ -221,7 +221,7 @@ def test_a_sparsity_is_met_exactly_by_weights(method: str, sparsity: float) -> N
 
 
 @given(st.integers(0, 50), st.lists(st.floats(0, 0.9999), min_size=2, max_size=2))
-@settings(max_examples=20)
+@settings(max_examples=10)
 def test_curves_at_once_are_the_curves_one_by_one(seed: int, sparsities: list[float]) -> None:
     groups = made_up_groups(2, "weight", seed, widest=8)
     predictor = predictor_of(made_up_curves(groups, MODEL, seed), 10)
