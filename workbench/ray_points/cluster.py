@@ -115,6 +115,12 @@ def check_reachable(address: str) -> None:
     parts = urlsplit(address if "://" in address else f"//{address}")
     try:
         socket.create_connection((parts.hostname or "", parts.port or 0), REACH_SECONDS).close()
+    except ConnectionRefusedError as error:
+        raise _unreachable(address, "nothing listens there") from error
+    except socket.gaierror as error:
+        raise _unreachable(address, "there is no such host") from error
+    except TimeoutError as error:
+        raise _unreachable(address, f"no answer in {REACH_SECONDS:g} s") from error
     except OSError as error:
         raise _unreachable(address, error.strerror or str(error)) from error
 

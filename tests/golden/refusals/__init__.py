@@ -11,6 +11,7 @@ that refuses it. After a change of wording write the table anew and read the dif
 from tests.golden.refusals import (
     allocation,
     arena,
+    cluster,
     commands,
     data,
     models,
@@ -23,7 +24,7 @@ from tests.golden.refusals.table import TABLE, Row, observe, read_table, write_t
 
 MAKERS = {
     maker.__name__: maker
-    for part in (models, thin, data, values, precision, speed, arena, allocation, commands)
+    for part in (models, thin, data, values, precision, speed, arena, allocation, commands, cluster)
     for maker in part.MAKERS
 }
 """Functions by the name of their row; each takes an empty folder and must be refused."""
