@@ -16,6 +16,7 @@ from tests.golden.refusals import (
     data,
     models,
     precision,
+    searches,
     speed,
     thin,
     values,
@@ -24,7 +25,19 @@ from tests.golden.refusals.table import TABLE, Row, observe, read_table, write_t
 
 MAKERS = {
     maker.__name__: maker
-    for part in (models, thin, data, values, precision, speed, arena, allocation, commands, cluster)
+    for part in (
+        models,
+        thin,
+        data,
+        values,
+        precision,
+        speed,
+        arena,
+        allocation,
+        commands,
+        cluster,
+        searches,
+    )
     for maker in part.MAKERS
 }
 """Functions by the name of their row; each takes an empty folder and must be refused."""
