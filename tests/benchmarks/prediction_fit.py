@@ -20,6 +20,7 @@ from scipy.optimize import minimize
 
 from tests.benchmarks.prediction_cases import (
     FOLDER,
+    LEVELS,
     WALKS,
     WITH_BATCH_NORM,
     Case,
@@ -146,7 +147,8 @@ def trials(folder: Path) -> list[Trial]:
             for repair in ("none", "bn", "full"):
                 other = replace(case, criterion=criterion, repair=repair)
                 points = read_curves(other, folder)
-                whole = {p.group for p in points} >= {g.name for g in groups.prunable}
+                ends = {p.group for p in points if p.level >= LEVELS[-1]}  # not half measured
+                whole = ends >= {g.name for g in groups.prunable}
                 if points and whole and not points[0].group:
                     plans, steps = (
                         tuple(
