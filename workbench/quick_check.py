@@ -102,6 +102,8 @@ class QuickChecker:
         self._num_calibration = max(2, num_calibration or min(usual, MOST_CALIBRATION))
         self._dense: DenseOutputs | None = None
         self._replay: _Replay | None = None
+        self._images: Tensor | None = None
+        self._classified: dict[int, Tensor] = {}  # by where the batch begins
         self._groups: dict[str, Groups] = {}
 
     def prepare(self, should_stop: ShouldStop = never) -> DenseOutputs:
@@ -116,19 +118,25 @@ class QuickChecker:
             most = MOST_DENSE * self._num_samples
             split = self._data.split("validation", most, self._seed)
             module = on_device(self._model.module, self._device)
-            images = split.images[: self._num_samples]
-            calibration: tuple[Tensor, ...] = ()
-            if has_batch_norm(module):
-                found = self._data.split("calibration", self._num_calibration, self._seed).images
-                calibration = found.tensor_split(max(1, len(found) // REPAIR_BATCH))
-            try:
-                self._replay = _Replay(module, images, calibration, self._device, self._kept_bytes)
-            except UnrepeatableError:
-                self._replay = None
-            self._images = images
-            scores = self._classify(module, split.images, should_stop, self._replay)
+            if self._images is None:
+                self._images = split.images[: self._num_samples]
+                self._replay = self._recorded(module, self._images)
+            done, replay = self._classified, self._replay
+            scores = self._classify(module, split.images, should_stop, replay, done)
             self._dense = DenseOutputs(scores, split.labels)
+            done.clear()
         return self._dense
+
+    def _recorded(self, module: torch.nn.Module, images: Tensor) -> "_Replay | None":
+        """The network as a list of calls; None if it cannot be replayed."""
+        calibration: tuple[Tensor, ...] = ()
+        if has_batch_norm(module):
+            found = self._data.split("calibration", self._num_calibration, self._seed).images
+            calibration = found.tensor_split(max(1, len(found) // REPAIR_BATCH))
+        try:
+            return _Replay(module, images, calibration, self._device, self._kept_bytes)
+        except UnrepeatableError:
+            return None
 
     def check(
         self, plan: PruningPlan, repair: str = "bn", groups: Groups | None = None,
@@ -198,23 +206,30 @@ class QuickChecker:
             seed=self._seed, device=self._device, should_stop=should_stop,
         )  # fmt: skip
         module = on_device(repaired.pruned.model.module, self._device)
+        assert self._images is not None
         scores = self._classify(module, self._images, should_stop)
         calibration = len(self._data.split("calibration", count, self._seed).images)
         return scores, calibration if method != "none" else 0
 
     def _classify(
         self, module: torch.nn.Module, images: Tensor, should_stop: ShouldStop,
-        replay: "_Replay | None" = None,
+        replay: "_Replay | None" = None, done: dict[int, Tensor] | None = None,
     ) -> Tensor:  # fmt: skip
-        """Class scores ``(samples, classes)`` by a module, call by call as far as it has a tape."""
+        """Class scores ``(samples, classes)`` by a module, call by call as far as it has a tape.
+
+        What is in ``done`` is not classified again; the rest is put there batch by batch.
+        """
+        done = {} if done is None else done
 
         @torch.inference_mode()
         def one(place: slice) -> Tensor:
-            raise_if(should_stop)
-            batch = images[place].to(self._device)
-            tape = replay.tapes.get(len(batch)) if replay else None
-            scores: Tensor = tape.run(batch)[0] if tape else module(batch)
-            return scores.float().cpu()
+            if place.start not in done:
+                raise_if(should_stop)
+                batch = images[place].to(self._device)
+                tape = replay.tapes.get(len(batch)) if replay else None
+                scores: Tensor = tape.run(batch)[0] if tape else module(batch)
+                done[place.start] = scores.float().cpu()
+            return done[place.start]
 
         return torch.cat(spread(one, even_parts(len(images), _BATCH), self._device))
 

@@ -171,6 +171,28 @@ def test_an_abandoned_check_leaves_the_next_one_right(residual):
     assert checker.check(PLANS[3]).loss == pytest.approx(wanted.loss, rel=1e-4)
 
 
+def test_making_ready_goes_on_where_it_was_stopped(residual, monkeypatch):
+    recorded, whole = [], Tape.__init__
+
+    def count(self, *arguments):
+        recorded.append(self)
+        whole(self, *arguments)
+
+    monkeypatch.setattr(Tape, "__init__", count)
+    monkeypatch.setattr("workbench.quick_check._BATCH", 8)
+    checker = QuickChecker(residual, DATA, num_calibration=100)
+    once = None
+    for asked in range(3):
+        answers = iter([False] + [True] * 9)
+        with pytest.raises(StoppedError):
+            checker.prepare(lambda answers=answers: next(answers))
+        once = once or len(recorded)
+        assert len(checker._classified) == asked + 1
+    assert len(recorded) == once
+    wanted = score(residual.module, DATA.split("validation"))
+    assert checker.check(PruningPlan({}), "none").baseline[0] == pytest.approx(wanted.loss, 1e-5)
+
+
 def test_a_network_that_cannot_be_replayed_is_measured_plainly():
     model = model_of(Residual(peeks=True))
     checker = QuickChecker(model, DATA, num_calibration=100)

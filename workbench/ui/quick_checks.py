@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from workbench.quick_check import Check, QuickChecker
 
 MOST_KEPT = 500
+REST_S = 0.5
+"""A full repair begins when nothing else was asked for so long."""
 _END_S = 2.0
 
 
@@ -125,6 +127,9 @@ class QuickChecks:
                 wish = self._next(full)
                 if self._ended or wish is None:
                     return
+                rest = REST_S if full else 0.0
+                if self._changed.wait_for(self._stops(wish), timeout=rest):
+                    continue
             try:
                 self._keep(wish, self._measure(wish, self._stops(wish)))
             except StoppedError:
