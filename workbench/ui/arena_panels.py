@@ -136,7 +136,7 @@ def _show_table(arena: Arena, metric: Metric) -> None:
         for method in arena.methods
     ])  # fmt: skip
     st.dataframe(
-        frame, hide_index=True, key=f"arena_table_{metric}",
+        frame, hide_index=True, key=f"arena_table_{metric}", height=36 * (len(frame) + 1) + 3,
         alt=_("Table of validation {metric}, a row for each method and a column for each "
               "budget.").format(metric=_metric_word(metric)),
         column_config={
