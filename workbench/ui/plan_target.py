@@ -6,7 +6,7 @@ from functools import partial
 
 import streamlit as st
 
-from workbench.granularity import Granularity
+from workbench.granularity import Granularity, parse_granularity
 from workbench.ui import session
 from workbench.ui.errors import callback
 from workbench.ui.i18n import _
@@ -50,7 +50,7 @@ def show_unit(kind: Granularity) -> str:
     """Choose what to reach; returns the key of the widget."""
     names, chosen = units(kind), unit(kind)
     # titles change with the kind, and a widget that outlives its titles hands out an old one
-    key = f"{_UNIT}_{kind.structured}"
+    key = _unit_key(kind)
     if st.session_state.get(key) != chosen:
         st.session_state[key] = chosen
     st.selectbox(
@@ -120,12 +120,21 @@ def _terms(kind: Granularity) -> dict[str, str]:
     }
 
 
+def _unit_key(kind: Granularity) -> str:
+    return f"{_UNIT}_{kind.structured}"
+
+
 def _remember_unit(key: str) -> None:
-    session.remember(**{_UNIT: st.session_state[key]})
+    """Keep what was chosen, unless the widget belongs to a granularity that was left."""
+    kind = parse_granularity(session.plan().granularity)
+    if key == _unit_key(kind) and st.session_state[key] in units(kind):
+        session.remember(**{_UNIT: st.session_state[key]})
 
 
 def _remember_part(name: str, kind: Granularity) -> None:
-    remember(name, _typed(name, kind), kind)
+    """Keep what was typed, unless something else is asked for by now."""
+    if kind == parse_granularity(session.plan().granularity) and name == unit(kind):
+        remember(name, _typed(name, kind), kind)
 
 
 def _typed(name: str, kind: Granularity) -> float:
