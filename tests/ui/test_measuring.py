@@ -10,6 +10,7 @@ from tests.ui.digits import button, captions, labels
 from tests.ui.test_job_panel import view
 from workbench import ray_points
 from workbench.curves import SensitivityCurves, SensitivitySettings
+from workbench.metrics import wilson_interval
 from workbench.plan import PruningPlan
 from workbench.sensitivity import measure_sensitivity
 from workbench.ui import bench, plan_state, running_curves
@@ -126,6 +127,15 @@ def test_small_charts_and_the_heat_map_tell_interpolated_points(fast):
         if text.startswith("(")
     }
     assert told == {(p.group, p.level) for p in fast.interpolated}
+
+
+def test_the_dense_accuracy_has_the_interval_of_other_images(open_app, registry, fast):
+    ws = digits.workspace()
+    bench.store().save_curves(ws, fast.to_dict())
+    app = open_app(ws=ws, page="sensitivity")
+    low, high = wilson_interval(round(fast.baseline.accuracy * 200), 200)
+    assert f"({100 * low:.1f}–{100 * high:.1f}" in digits.texts(app)
+    assert "intervals of what all images would give. Hollow points" in captions(app)
 
 
 def test_exact_curves_have_no_word_of_interpolation(curves):

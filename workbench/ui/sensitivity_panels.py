@@ -130,7 +130,7 @@ def _draw(curves: SensitivityCurves) -> None:
                 metric=metric, level=_level(curves), thing=_thing(curves)
             )
             + takeaway,
-            takeaway=_takeaway(curves, _("Bands are 95 % intervals."), metric),
+            takeaway=_takeaway(curves, metric, _("Bands are 95 % intervals")),
         )
 
 
@@ -150,14 +150,16 @@ def _draw_multiples(curves: SensitivityCurves, metric: str, takeaway: str) -> No
         key=f"multiples_{metric}",
         alt=_("One small chart of {metric} against {level} per {thing}. ").format(
             metric=metric, level=_level(curves), thing=_thing(curves)) + takeaway,
-        takeaway=_takeaway(curves, _("Bars are 95 % intervals."), metric)
+        takeaway=_takeaway(curves, metric, _("Bars are 95 % intervals"))
         + " " + _("The dashed line is the dense model."),
     )  # fmt: skip
 
 
-def _takeaway(curves: SensitivityCurves, intervals: str, metric: str) -> str:
+def _takeaway(curves: SensitivityCurves, metric: str, intervals: str) -> str:
     """What bands, bars and hollow points mean, where there are any."""
-    parts = [intervals] if metric == "accuracy" else []
+    of_all = _("{intervals} of what all images would give.").format(intervals=intervals)
+    told = of_all if curves.settings.precision == "fast" else f"{intervals}."
+    parts = [told] if metric == "accuracy" else []
     if curves.interpolated:
         parts.append(_("Hollow points on dotted lines are interpolated."))
     return " ".join(parts)
@@ -178,13 +180,15 @@ def _metric(name: str) -> Metric:
 def _sentence(curves: SensitivityCurves) -> str:
     """The most fragile layers or groups, with emphasis."""
     from workbench.curves import most_fragile
+    from workbench.metrics import wilson_interval
 
     worst = most_fragile(curves, 3, _DROP)
     if curves.baseline is None:
         return _("The dense model is being measured.")
+    dense = curves.baseline
+    low, high = wilson_interval(round(dense.accuracy * dense.samples), dense.samples)
     base = _("Dense: {accuracy} ({interval}).").format(
-        accuracy=percent(curves.baseline.accuracy),
-        interval=interval(curves.baseline.ci_low, curves.baseline.ci_high, curves.baseline.samples),
+        accuracy=percent(dense.accuracy), interval=interval(low, high, dense.samples)
     )
     if not worst:
         none = _("No {thing} has lost more than one point of accuracy so far.")
