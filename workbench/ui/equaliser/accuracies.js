@@ -11,11 +11,20 @@ function paintAccuracies(state) {
   const known = check?.values != null;
   const checked = known && !check.other && sameValues(check.values, values);
   paintAccuracy(state, "headline", checked ? checkLook(state) : predictionLook(state));
+  if (checked && state.heard !== check.note) sayMeasured(state);
+  if (!checked) state.heard = null;
   if (!state.tiles.second) return;
   const ran = measured && !measured.other && sameValues(measured.values, values);
   if (ran || (measured && !known)) paintAccuracy(state, "second", runLook(state, ran));
   else if (checked) paintAccuracy(state, "second", formerLook(state));
   else paintAccuracy(state, "second", waitingLook(state));
+}
+
+/** Say what was measured, once. */
+function sayMeasured(state) {
+  const { data: { check }, text } = state;
+  state.heard = check.note;
+  setText(state.status, `${text.checked}: ${percent(check.accuracy)}, ${check.note}`);
 }
 
 /** Put what one tile shows on the page. */

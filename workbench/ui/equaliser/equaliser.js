@@ -56,7 +56,7 @@ function newState(root) {
     root, data: null, text: null, model: null, board: null, look: null, revision: null, values: [], known: [],
     history: null, outdated: false, rebuild: null, awaiting: false, members: null,
     selected: 0, shown: null, before: null, drag: null, presses: [], typing: false, brush: false,
-    keyTimer: 0, frame: 0, watch: 0,
+    keyTimer: 0, frame: 0, watch: 0, heard: null,
   };
   state.onPress = (event) => onPressElsewhere(state, event);
   return state;
