@@ -462,6 +462,7 @@ def test_a_finger_drags_a_column_and_a_swipe_sideways_changes_nothing(open_board
             {"type": kind, "touchPoints": [{"x": x, "y": y} for x, y in points]},
         )
 
+    column(page, PLAIN).scroll_into_view_if_needed()
     touch("touchStart", place(page, PLAIN, 0.2))
     for value in (0.3, 0.4, 0.5, 0.6):
         touch("touchMove", place(page, PLAIN, value))
