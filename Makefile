@@ -10,13 +10,13 @@ RUNTIME := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
 DECLARED := pyproject.toml constraints.txt
 
-.PHONY: help run test lint types unit ui browser format screenshots bench tables clean
+.PHONY: help run test lint types unit ui whole browser format screenshots bench tables clean
 
 help:
 	@echo "make run          start the workbench on http://127.0.0.1:$(PORT)"
 	@echo "make test         every check: lint, types, unit, page and browser tests"
 	@echo "make unit         the tests of the core alone; make ui: of the pages without a browser"
-	@echo "make browser      the browser tests alone"
+	@echo "make whole        whole commands, files and test sets; make browser: the browser tests alone"
 	@echo "make format       put the code into the project's format and mend what ruff can mend"
 	@echo "make screenshots  every page, light and dark, into artifacts/screenshots"
 	@echo "make bench        every benchmark in tests/benchmarks, printed"
@@ -42,6 +42,9 @@ unit: $(DEV)
 
 ui: $(DEV)
 	$(BIN)/python -m pytest tests/ui
+
+whole: $(DEV)
+	$(BIN)/python -m pytest tests/whole
 
 browser: $(DEV)
 	@$(BIN)/python -m tests.browser.chromium

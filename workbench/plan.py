@@ -13,8 +13,8 @@ from workbench.names import suggest
 
 SCHEMA = 1
 ALLOCATIONS = (
-    "by_hand", "uniform", "uniform_plus", "global", "erk", "lamp", "equal_loss", "greedy", "optimal",
-    "random",
+    "by_hand", "uniform", "uniform_plus", "global", "erk", "lamp", "equal_loss", "greedy",
+    "optimal", "random",
 )  # fmt: skip
 _KEYS = (
     "schema", "model", "granularity", "channel_multiple", "criterion", "allocation", "seed",

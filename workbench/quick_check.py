@@ -7,10 +7,8 @@ has classified every validation image beforehand: each image is compared with it
 few hundred say about as much as thousands alone would (see ``workbench.sampling``).
 """
 
-import math
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -23,11 +21,12 @@ from workbench.model import Model, check_fit
 from workbench.plan import PruningPlan
 from workbench.progress import ShouldStop, never
 from workbench.prune import build_masks, prune
+from workbench.quick_replay import BATCH, Replay, raise_if
 from workbench.repair import BATCH as REPAIR_BATCH
 from workbench.repair import get_repair, has_batch_norm, repair
 from workbench.sampling import DenseOutputs, PairedSample
-from workbench.sweep import StoppedError, even_parts, spread
-from workbench.tape import Statistics, Tape, UnrepeatableError, Values
+from workbench.sweep import even_parts, spread
+from workbench.tape import UnrepeatableError
 
 WORK = 16_000_000_000
 """Multiply-accumulates for each of the two passes, through calibration and validation images."""
@@ -39,8 +38,6 @@ FULL_REPAIR_SAMPLES = 500
 """Calibration images of a full repair."""
 KEPT_BYTES = 192 * 2**20
 """Most that is kept of what the images gave on their way, about; twice that during a check."""
-_BATCH = 125
-_MOST_STARTS = 32
 
 
 @dataclass(frozen=True)
@@ -101,7 +98,7 @@ class QuickChecker:
         self._num_samples = num_samples or usual
         self._num_calibration = max(2, num_calibration or min(usual, MOST_CALIBRATION))
         self._dense: DenseOutputs | None = None
-        self._replay: _Replay | None = None
+        self._replay: Replay | None = None
         self._images: Tensor | None = None
         self._classified: dict[int, Tensor] = {}  # by where the batch begins
         self._groups: dict[str, Groups] = {}
@@ -127,14 +124,14 @@ class QuickChecker:
             done.clear()
         return self._dense
 
-    def _recorded(self, module: torch.nn.Module, images: Tensor) -> "_Replay | None":
+    def _recorded(self, module: torch.nn.Module, images: Tensor) -> Replay | None:
         """The network as a list of calls; None if it cannot be replayed."""
         calibration: tuple[Tensor, ...] = ()
         if has_batch_norm(module):
             found = self._data.split("calibration", self._num_calibration, self._seed).images
             calibration = found.tensor_split(max(1, len(found) // REPAIR_BATCH))
         try:
-            return _Replay(module, images, calibration, self._device, self._kept_bytes)
+            return Replay(module, images, calibration, self._device, self._kept_bytes)
         except UnrepeatableError:
             return None
 
@@ -213,7 +210,7 @@ class QuickChecker:
 
     def _classify(
         self, module: torch.nn.Module, images: Tensor, should_stop: ShouldStop,
-        replay: "_Replay | None" = None, done: dict[int, Tensor] | None = None,
+        replay: Replay | None = None, done: dict[int, Tensor] | None = None,
     ) -> Tensor:  # fmt: skip
         """Class scores ``(samples, classes)`` by a module, call by call as far as it has a tape.
 
@@ -231,7 +228,7 @@ class QuickChecker:
                 done[place.start] = scores.float().cpu()
             return done[place.start]
 
-        return torch.cat(spread(one, even_parts(len(images), _BATCH), self._device))
+        return torch.cat(spread(one, even_parts(len(images), BATCH), self._device))
 
 
 def affordable_images(model: Model) -> int:
@@ -239,165 +236,3 @@ def affordable_images(model: Model) -> int:
     count = WORK // max(1, inspect(model).macs)
     whole = count // LEAST_IMAGES * LEAST_IMAGES  # batches of one size are quickest
     return max(LEAST_IMAGES, min(MOST_IMAGES, whole))
-
-
-def raise_if(should_stop: ShouldStop) -> None:
-    """Raises ``StoppedError`` where the work should end."""
-    if should_stop():
-        raise StoppedError
-
-
-@dataclass(frozen=True, eq=False)
-class _Trace:
-    """What a check left behind for the next one.
-
-    Attributes:
-        repaired: Whether statistics were measured.
-        weights: Changed weights by name.
-        statistics: BatchNorm's means and variances after repair, by name.
-        calibration: What each batch of calibration images gave on its way.
-        validation: The same for validation images.
-    """
-
-    repaired: bool
-    weights: Mapping[str, Tensor]
-    statistics: Mapping[str, Tensor] = field(default_factory=dict)
-    calibration: Sequence[Values] = ()
-    validation: Sequence[Values] = ()
-
-
-class _Replay:
-    """A network as a list of calls, and what the last plan left behind.
-
-    Attributes:
-        tapes: Images in a batch to the list for it.
-        num_calibration: Calibration images.
-
-    Raises:
-        UnrepeatableError: If the network cannot be replayed.
-    """
-
-    def __init__(
-        self, module: torch.nn.Module, images: Tensor, calibration: Sequence[Tensor],
-        device: torch.device, kept_bytes: int,
-    ) -> None:  # fmt: skip
-        self._module, self._device = module, device
-        self._validation = [images[place] for place in even_parts(len(images), _BATCH)]
-        self._calibration = calibration
-        self.num_calibration = sum(map(len, calibration))
-        self.tapes: dict[int, Tape] = {}
-        batches = [*self._validation, *calibration]
-        for batch in batches:
-            if len(batch) not in self.tapes:
-                other = next(iter(self.tapes.values()), None)
-                self.tapes[len(batch)] = Tape(module, batch.to(device), other)
-        first = self._validation[0].to(device)
-        self._tape = self.tapes[len(first)]
-        budget = kept_bytes // max(1, sum(map(len, batches)))
-        self._starts = choose_starts(self._tape, first, budget)
-        self._keep = {
-            size: frozenset[int]().union(*map(tape.needs, self._starts))
-            for size, tape in self.tapes.items()
-        }
-        self._trace: _Trace | None = None
-
-    def scores(
-        self, weights: Mapping[str, Tensor], repaired: bool, should_stop: ShouldStop
-    ) -> Tensor:  # fmt: skip
-        """Class scores ``(samples, classes)`` of the validation images with changed weights."""
-        last = self._trace
-        start = self._start(last, weights, repaired)
-        before = last if last is not None and start is not None else _Trace(repaired, {})
-        statistics, calibration = dict(before.statistics), before.calibration
-        if repaired:
-            kept = before.calibration
-            done = self._pass(self._calibration, kept, weights, start, should_stop, measured=True)
-            total = Statistics()
-            for _, _, own in done:
-                total.add(own)
-            statistics |= total.buffers()
-            calibration = [values for _, values, _ in done]
-        changed = {**weights, **statistics}
-        done = self._pass(self._validation, before.validation, changed, start, should_stop)
-        validation = [values for _, values, _ in done]
-        self._trace = _Trace(repaired, weights, statistics, calibration, validation)
-        return torch.cat([scores for scores, _, _ in done])
-
-    def _pass(
-        self, batches: Sequence[Tensor], before: Sequence[Values], changed: Mapping[str, Tensor],
-        start: frozenset[str] | None, should_stop: ShouldStop, measured: bool = False,
-    ) -> list[tuple[Tensor, Values, Statistics]]:  # fmt: skip
-        """Class scores, what is kept, and statistics of every batch."""
-
-        def one(number: int) -> tuple[Tensor, Values, Statistics]:
-            raise_if(should_stop)
-            images, own = batches[number], Statistics()
-            taken = own if measured else None
-            tape, keep = self.tapes[len(images)], self._keep[len(images)]
-            if start is None:
-                scores, kept = tape.run(images.to(self._device), keep, taken, changed)
-            else:
-                scores, kept = tape.resume(before[number], changed, keep, taken, start)
-            return scores.float().cpu(), kept, own
-
-        return spread(one, range(len(batches)), self._device)
-
-    def _start(
-        self, last: _Trace | None, weights: Mapping[str, Tensor], repaired: bool
-    ) -> frozenset[str] | None:  # fmt: skip
-        """The latest start before all that changed; None for the images themselves."""
-        if last is None or last.repaired != repaired:
-            return None
-        changed = {
-            name
-            for name in {*weights, *last.weights}
-            if name not in weights
-            or name not in last.weights
-            or not torch.equal(weights[name], last.weights[name])
-        }
-        closed = self._tape.closed(changed)
-        return next((names for names in reversed(self._starts) if closed <= names), None)
-
-
-def choose_starts(tape: Tape, images: Tensor, budget: int) -> list[frozenset[str]]:
-    """Where a check may begin: the places that spare most for what memory allows.
-
-    Args:
-        tape: The network.
-        images: A batch for it.
-        budget: Bytes that may be kept of one image.
-
-    Returns:
-        For each place, from first to last, the names of all that is read from there on. Names that
-        are read before as well cannot begin a part, so some places are left out.
-    """
-    order = tape.names
-    found: list[tuple[int, frozenset[str]]] = []
-    after: frozenset[str] = frozenset()
-    for place in range(len(order) - 1, 0, -1):
-        after |= order[place]
-        if order[place] and after.isdisjoint(frozenset().union(*order[:place])):
-            found.insert(0, (place, after))
-    found = found[:: math.ceil(len(found) / _MOST_STARTS) or 1]
-    needs = [tape.needs(names) for _, names in found]
-    _, values = tape.run(images, frozenset[int]().union(*needs))
-    each = {number: tensor.nbytes / len(images) for number, tensor in values.items()}
-    while sum(each[slot] for slot in frozenset[int]().union(*needs)) > budget:
-        worst = _least_useful([place for place, _ in found], needs, each)
-        del found[worst], needs[worst]
-    return [names for _, names in found]
-
-
-def _least_useful(
-    places: Sequence[int], needs: Sequence[frozenset[int]], each: Mapping[int, float]
-) -> int:  # fmt: skip
-    """Number of the start that frees most bytes for the calls that it spares."""
-    ends = [0, *places, 2 * places[-1] - (places[-2] if len(places) > 1 else 0)]
-
-    def worth(number: int) -> float:
-        others = frozenset[int]().union(*(n for i, n in enumerate(needs) if i != number))
-        freed = sum(each[slot] for slot in needs[number] - others)
-        before, here, then = ends[number : number + 3]
-        return (here - before) * (then - here) / max(1.0, freed)
-
-    return min(range(len(places)), key=worth)

@@ -1,6 +1,6 @@
 """Refine a plan by a few measured moves: exchanges between two groups at equal cost."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,6 +21,8 @@ from workbench.progress import Progress, Report, ShouldStop, ignore, never
 from workbench.trials import Bench, TrialSettings
 
 MAX_EVALUATIONS = 1_000
+REFINABLE, RIVALS = "optimal", ("equal_loss", "greedy")
+"""The allocation that refining is for, and those that it is measured against at first."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,8 @@ class Refined:
 
 def refine(
     model: Model, data: Data, plan: PruningPlan, curves: SensitivityCurves, unit: str, *,
-    groups: Groups, evaluations: int = 20, settings: TrialSettings | None = None,
+    groups: Groups, rivals: Sequence[PruningPlan] = (), evaluations: int = 20,
+    settings: TrialSettings | None = None,
     bounds: Mapping[str, tuple[float, float]] | None = None,
     locked: Mapping[str, float] | None = None, latencies: LatencyTable | None = None,
     device: torch.device | str = "cpu", report: Report = ignore, should_stop: ShouldStop = never,
@@ -100,7 +103,10 @@ def refine(
         curves: What cutting each group alone costs, at the plan's granularity.
         unit: What stays equal: a unit of ``Budget``.
         groups: What ``find_groups(model, plan.granularity)`` returned.
-        evaluations: Plans to measure, the first among them.
+        rivals: Other plans for the same groups that cost no more, such as those of equal loss and
+            greedy; the exchanges begin at the best that was measured. The prediction is most
+            wrong about the plan that it likes best.
+        evaluations: Plans to measure, the first and its rivals among them.
         settings: Repair and images; None for the usual ones.
         bounds: Group name to its least and most sparsity.
         locked: Groups that are held.
@@ -136,6 +142,9 @@ def refine(
         model, data, groups, settings or TrialSettings(), device=device, should_stop=should_stop
     )
     climb = _Climb(bench, plan, pool, budget, evaluations, report)
+    for rival in rivals:
+        if not should_stop():
+            climb.compare(rival)
     while not should_stop() and climb.step():
         pass
     return climb.result()
@@ -152,17 +161,31 @@ class _Climb:
         self._plan, self._evaluations, self._report = plan, evaluations, report
         self._first = self._best = bench.score(plan)
         self._moves: list[Move] = []
+        self._measured = 1
         self._open = self._exchanges()
+
+    def compare(self, rival: PruningPlan) -> None:
+        """Begin at another plan if it is better."""
+        if self._measured >= self._evaluations:
+            return
+        found = self._bench.score(rival)
+        self._measured += 1
+        if found.samples == self._first.samples and found.loss < self._best.loss:
+            self._plan, self._best = rival, found
+            self._open = self._exchanges()
+        message = f"{rival.allocation}: loss {found.loss:.4f}"
+        self._report(Progress(self._measured, self._evaluations, message))
 
     def step(self) -> bool:
         """Measure the most promising exchange; False where none is left to measure."""
-        if not self._open or len(self._moves) + 1 >= self._evaluations:
+        if not self._open or self._measured >= self._evaluations:
             return False
         more, less, sparsities = self._open.pop(0)
         plan = self._plan.with_sparsities(
             {**self._plan.sparsities, **sparsities}, self._plan.allocation
         )
         found = self._bench.score(plan)
+        self._measured += 1
         if found.samples < self._first.samples:
             return False  # stopped in the middle
         accepted = found.loss < self._best.loss
@@ -172,7 +195,7 @@ class _Climb:
             self._open = self._exchanges()
         message = f"{more} more, {less} less: loss {found.loss:.4f}"
         self._report(
-            Progress(len(self._moves) + 1, self._evaluations, message, self._moves[-1].to_dict())
+            Progress(self._measured, self._evaluations, message, self._moves[-1].to_dict())
         )
         return True
 

@@ -22,7 +22,7 @@ ROWS = (
     {"ui"},
     {
         "arena", "curve_cache", "exact_points", "experiment", "export", "fast_points", "finetune", "floor",
-        "jobs", "latency_table", "plain_points", "plan_tasks", "quick_check", "ray_points", "refine",
+        "jobs", "latency_table", "plain_points", "plan_tasks", "quick_check", "quick_replay", "ray_points", "refine",
         "reopen", "run_export", "saving", "sensitivity", "speed_tasks", "speedup", "staircase",
         "store", "sweep", "tasks", "trials", "thin_onnx",
     },
@@ -45,7 +45,7 @@ MAX_TEST_LINES = 600  # a file of tests is a list: long ones read as easily as s
 # Longer files, each with its reason.
 LONG_FILES = {
     "tests/golden/refusals/models.py": "a table, one entry a refused file",
-    "tests/unit/test_export.py": "an exported folder, every file in it checked",
+    "tests/whole/test_export.py": "an exported folder, every file in it checked",
 }
 
 

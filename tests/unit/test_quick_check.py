@@ -12,7 +12,8 @@ from workbench.metrics import score
 from workbench.model import Model
 from workbench.plan import PruningPlan
 from workbench.prune import prune
-from workbench.quick_check import QuickChecker, choose_starts
+from workbench.quick_check import QuickChecker
+from workbench.quick_replay import choose_starts
 from workbench.repair import repair
 from workbench.sampling import DenseOutputs, PairedSample
 from workbench.sweep import StoppedError

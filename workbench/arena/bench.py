@@ -1,6 +1,7 @@
 """How everybody in an arena is pruned, repaired, trained and measured."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -74,15 +75,20 @@ class Bench:
         latency = self._timed(made.model) if self._settings.timed else None
         return self._scored(made.model, seconds, latency, _share(report, 0.8, 1.0))
 
-    def refine(self, plan: PruningPlan, report: Report) -> PruningPlan | None:
-        """Refine a plan by measured moves on validation images; None where stopped."""
+    def refine(
+        self, plan: PruningPlan, rivals: Sequence[PruningPlan], report: Report
+    ) -> PruningPlan | None:  # fmt: skip
+        """Refine the best of a plan and its rivals by measured moves; None where stopped.
+
+        Validation images decide.
+        """
         settings = self._settings
         if self._curves is None:
             return plan
         found = refine(
             self._model, self._data, plan, self._curves, settings.unit, groups=self.groups,
-            evaluations=settings.refine, latencies=self._latencies, device=self._device,
-            bounds=settings.bounds, locked=settings.locked,
+            rivals=rivals, evaluations=settings.refine, latencies=self._latencies,
+            device=self._device, bounds=settings.bounds, locked=settings.locked,
             settings=TrialSettings(settings.repair, REFINING_SAMPLES, settings.seed),
             report=report, should_stop=self._should_stop,
         )  # fmt: skip

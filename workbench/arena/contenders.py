@@ -12,13 +12,13 @@ from workbench.arena.settings import OWN, REFINED, ArenaSettings
 from workbench.arena.values import kept_of_size
 from workbench.errors import PlanError, SettingsError, WorkbenchError
 from workbench.plan import PruningPlan
+from workbench.refine import REFINABLE
 
 if TYPE_CHECKING:
     from workbench.curves import SensitivityCurves
     from workbench.groups import Groups
     from workbench.model import Model
 
-REFINABLE = "optimal"
 SAME_BUDGET = 0.005
 """Budgets closer than that, relative to each other, are one."""
 _LEAST_DENSITY = 1e-4

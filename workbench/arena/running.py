@@ -21,6 +21,7 @@ from workbench.metrics import Score
 from workbench.model import Model, check_fit
 from workbench.plan import PruningPlan, digest_of_json
 from workbench.progress import Progress, Report, ShouldStop, ignore, never
+from workbench.refine import RIVALS
 from workbench.repair import has_batch_norm
 from workbench.sensitivity import measure_sensitivity
 
@@ -240,7 +241,12 @@ class _Run:
         self._measure_dense()
         self._measure_all(ready)
         for one in to_refine:
-            self._measure_all([self._refined(one, refining)])
+            rivals = [
+                other.plan
+                for other in ready
+                if other.factor == one.factor and other.plan is not None and other.method in RIVALS
+            ]
+            self._measure_all([self._refined(one, rivals, refining)])
 
     def _count(
         self, ready: list[Contender], to_refine: list[Contender], refining: int
@@ -248,9 +254,8 @@ class _Run:
         """How much there is to do: what is not remembered."""
         names = {"", *(_essence(one.plan) for one in ready if one.plan)}
         unknown = [name for name in names if self._memory.recall(name) is None]
-        starts = [_essence(one.plan) for one in to_refine if one.plan]
-        fresh = [name for name in starts if self._memory.recall_refined(name) is None]
-        self._total = PARTS * (len(unknown) + (1 + refining) * len(fresh))
+        starts = [one for one in to_refine if one.plan]
+        self._total = PARTS * (len(unknown) + (1 + refining) * len(starts))
 
     def _measure_all(self, contenders: list[Contender]) -> None:
         """Those that are known first; plans that are the same once."""
@@ -270,15 +275,17 @@ class _Run:
                 for one in same:
                     self._add(_entry(one, measured))
 
-    def _refined(self, one: Contender, refining: int) -> Contender:
+    def _refined(
+        self, one: Contender, rivals: list[PruningPlan], refining: int
+    ) -> Contender:  # fmt: skip
         """The same with the refined plan; as it is where there is none, or where stopped."""
         if one.plan is None or self._should_stop():
             return one
-        name = _essence(one.plan)
+        name = digest_of_json([_essence(plan) for plan in (one.plan, *rivals)])
         plan = self._memory.recall_refined(name)
         if plan is None:
             part = self._part(f"Refining the plan at {one.factor:.4g}x", refining)
-            plan = self._bench.refine(one.plan, part)
+            plan = self._bench.refine(one.plan, rivals, part)
             self._done += refining * PARTS
             if plan is None:
                 return one

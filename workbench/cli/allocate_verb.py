@@ -26,7 +26,7 @@ from workbench.model import Model
 from workbench.plan import PruningPlan
 from workbench.plan_file import format_plan, write_plan
 from workbench.prediction import Prediction, fit_predictor
-from workbench.refine import Refined, refine
+from workbench.refine import REFINABLE, RIVALS, Refined, refine
 from workbench.sensitivity import measure_sensitivity, sample_curves
 from workbench.trials import TrialSettings
 
@@ -149,7 +149,8 @@ def make_plan(
     refined = None
     if arguments.refine:
         unit = budget.unit if budget else arguments.unit if search else "params"
-        refined = maker.refine(plan, unit)
+        rivals = maker.rivals(budget) if budget and not fit else []
+        refined = maker.refine(plan, rivals, unit)
         plan = refined.plan
     return Made(
         plan, maker.curves, maker.source, fit, search, refined, maker.predict(plan)
@@ -235,15 +236,20 @@ class _Maker:
         assert found is not None  # nothing stops it
         return found
 
-    def refine(self, plan: PruningPlan, unit: str) -> Refined:
-        """The plan after measured exchanges."""
+    def rivals(self, budget: Budget) -> list[PruningPlan]:
+        """The plans of the other methods that go by curves, where the optimal one is asked for."""
+        methods = RIVALS if self._arguments.method == REFINABLE else ()
+        return [self._spread(method, budget, None) for method in methods]
+
+    def refine(self, plan: PruningPlan, rivals: list[PruningPlan], unit: str) -> Refined:
+        """The best of a plan and its rivals, after measured exchanges."""
         assert self.curves is not None
         arguments = self._arguments
         with ProgressLine() as line:
             line.start("Exchanging between groups")
             return refine(
                 self._model, self._data, plan, self.curves, unit, groups=self._groups,
-                evaluations=arguments.refine, settings=self._settings,
+                rivals=rivals, evaluations=arguments.refine, settings=self._settings,
                 bounds=dict(arguments.bound), locked=dict(arguments.lock),
                 latencies=self._latencies, device=self._device, report=line,
             )  # fmt: skip

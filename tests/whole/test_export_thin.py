@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 import torch
 
-from tests.unit.test_export import ALONE, FAMILIES, make_data
+from tests.whole.test_export import ALONE, FAMILIES, make_data
 from workbench.architectures import ARCHITECTURES
 from workbench.export import export_model, model_source
 from workbench.export.page import report_page
