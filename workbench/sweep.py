@@ -28,7 +28,7 @@ from workbench.tape import Statistics, Tape, UnrepeatableError, Values
 
 REPAIR_SAMPLES = 2_000
 """Calibration images of a BatchNorm re-estimation."""
-_CACHE_BYTES = 4 * 2**20
+_CACHE_BYTES = 8 * 2**20
 _HELD_BYTES = 512 * 2**20
 """Most that is held of what the dense network gave, to spare a pass through it."""
 _LEAST_BATCH, _MOST_BATCH = 32, 500
