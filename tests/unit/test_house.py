@@ -21,10 +21,10 @@ ROWS = (
     {"pages"},
     {"ui"},
     {
-        "arena", "curve_cache", "exact_points", "experiment", "export", "fast_points", "finetune", "floor",
-        "jobs", "latency_table", "plain_points", "plan_tasks", "quick_check", "quick_replay", "ray_points", "refine",
-        "reopen", "run_export", "saving", "sensitivity", "speed_tasks", "speedup", "staircase",
-        "store", "sweep", "tasks", "trials", "thin_onnx",
+        "arena", "curve_cache", "exact_points", "experiment", "export", "fast_points", "finetune",
+        "floor", "jobs", "latency_table", "plain_points", "plan_tasks", "quick_check",
+        "quick_replay", "ray_points", "refine", "reopen", "run_export", "saving", "sensitivity",
+        "speed_tasks", "speedup", "staircase", "store", "sweep", "tasks", "thin_onnx", "trials",
     },
     {
         "accounting", "allocation", "criteria", "curves", "distributions", "encodings", "latency",
