@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -163,6 +164,17 @@ class LooksAtValues(nn.Module):
         return images.flatten(1) * 2 if images.mean() > 0 else images.flatten(1)
 
 
+class Peeks(nn.Module):
+    """Takes values out of the images in one of many ways."""
+
+    def __init__(self, peek):
+        super().__init__()
+        self.peek = peek
+
+    def forward(self, images):
+        return images.flatten(1) * float(self.peek(images))
+
+
 class IsRandom(nn.Module):
     def forward(self, images):
         return images.flatten(1) + torch.rand(1)
@@ -179,6 +191,12 @@ class WritesIntoAView(nn.Module):
     ("module", "reason"),
     [
         (LooksAtValues(), "depends on the values"),
+        (Peeks(lambda x: torch.allclose(x, x)), "depends on the values"),
+        (Peeks(lambda x: torch.equal(x, x)), "depends on the values"),
+        (Peeks(lambda x: np.asarray(x).mean()), "depends on the values"),
+        (Peeks(lambda x: len((x > 0).nonzero())), "depends on the values"),
+        (Peeks(lambda x: len(x[x > 0])), "depends on the values"),
+        (Peeks(lambda x: len(torch.where(x > 0)[0])), "depends on the values"),
         (IsRandom(), "other class scores"),
         (WritesIntoAView(), "shared"),
     ],

@@ -8,12 +8,15 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from workbench.tape.nodes import IMAGES, Call, Named, Slot
+from workbench.tape.nodes import IMAGES, Call, Named, Slot, leaves
 
 _PEEKS = frozenset(
-    ("__bool__", "__int__", "__float__", "__index__", "__complex__", "item", "tolist", "numpy")
-)
-"""Calls that take a value out of a tensor: what comes after may depend on it."""
+    ("__bool__", "__int__", "__float__", "__index__", "__complex__", "item", "tolist", "numpy",
+     "__array__", "__contains__", "equal", "allclose", "is_nonzero", "nonzero", "argwhere",
+     "masked_select", "unique", "unique_consecutive")
+)  # fmt: skip
+"""Calls that take a value out of a tensor, or a shape that follows from values: what comes after
+may depend on it."""
 _UNSAFE = frozenset(("set_", "resize_", "share_memory_", "requires_grad_", "apply_", "map_"))
 _IN_PLACE = {
     f"__i{name}__": f"__{name}__"
@@ -82,7 +85,7 @@ class _Recorder(TorchFunctionMode):
         written = self._written_to(name, args, kwargs)
         template = [self._template(value) for value in args]
         named = {key: self._template(value) for key, value in kwargs.items() if key != "inplace"}
-        if name in _PEEKS and isinstance(template[0], Slot):
+        if (name in _PEEKS and _any_slot(template)) or _picks_by_mask(name, args):
             raise UnrepeatableError("The way through the network depends on the values in it.")
         result = func(*args, **kwargs)
         self._alive.append(result)
@@ -149,6 +152,20 @@ class _Recorder(TorchFunctionMode):
         self.shapes[self._next] = tuple(tensor.shape)
         self._next += 1
         return self._next - 1
+
+
+def _any_slot(template: list[Any]) -> bool:
+    return any(isinstance(leaf, Slot) for leaf in leaves(template))
+
+
+def _picks_by_mask(name: str, args: Any) -> bool:
+    """Whether a call gives as many values as a mask has ones: a shape that follows from values."""
+    if name == "where":
+        return len(args) == 1
+    masks = (torch.bool, torch.uint8)
+    return name == "__getitem__" and any(
+        isinstance(leaf, Tensor) and leaf.dtype in masks for leaf in leaves(args[1:])
+    )
 
 
 def _tensors_in(value: Any, way: tuple[int | str, ...]) -> Any:
