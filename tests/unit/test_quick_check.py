@@ -180,7 +180,7 @@ def test_making_ready_goes_on_where_it_was_stopped(residual, monkeypatch):
         whole(self, *arguments)
 
     monkeypatch.setattr(Tape, "__init__", count)
-    monkeypatch.setattr("workbench.quick_check._BATCH", 8)
+    monkeypatch.setattr("workbench.quick_check.BATCH", 8)
     checker = QuickChecker(residual, DATA, num_calibration=100)
     once = None
     for asked in range(3):
