@@ -21,8 +21,10 @@ from workbench.progress import Progress, Report, ShouldStop, ignore, never
 from workbench.trials import Bench, TrialSettings
 
 MAX_EVALUATIONS = 1_000
-REFINABLE, RIVALS = "optimal", ("equal_loss", "greedy")
-"""The allocation that refining is for, and those that it is measured against at first."""
+REFINABLE = "optimal"
+"""The allocation that refining is for."""
+RIVALS = ("greedy", "equal_loss", "global", "lamp", "erk", "uniform")
+"""Those that it is measured against at first, as far as the number of evaluations goes."""
 
 
 @dataclass(frozen=True)
@@ -103,9 +105,9 @@ def refine(
         curves: What cutting each group alone costs, at the plan's granularity.
         unit: What stays equal: a unit of ``Budget``.
         groups: What ``find_groups(model, plan.granularity)`` returned.
-        rivals: Other plans for the same groups that cost no more, such as those of equal loss and
-            greedy; the exchanges begin at the best that was measured. The prediction is most
-            wrong about the plan that it likes best.
+        rivals: Plans of other rules for the same groups that cost no more; the exchanges begin at
+            the best that was measured. The prediction is most wrong about the plan that it likes
+            best, and no rule is best at every budget.
         evaluations: Plans to measure, the first and its rivals among them.
         settings: Repair and images; None for the usual ones.
         bounds: Group name to its least and most sparsity.

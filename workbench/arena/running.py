@@ -241,11 +241,8 @@ class _Run:
         self._measure_dense()
         self._measure_all(ready)
         for one in to_refine:
-            rivals = [
-                other.plan
-                for other in ready
-                if other.factor == one.factor and other.plan is not None and other.method in RIVALS
-            ]
+            plans = {other.method: other.plan for other in ready if other.factor == one.factor}
+            rivals = [plan for name in RIVALS if (plan := plans.get(name)) is not None]
             self._measure_all([self._refined(one, rivals, refining)])
 
     def _count(
