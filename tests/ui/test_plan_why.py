@@ -113,3 +113,11 @@ def test_a_move_in_words():
         "You spared **conv2**, from 60 % to 31 %: it brings about 1.0 point for 1.2 % more of the "
         "parameters. Nowhere else does as much bring clearly more."
     )
+
+
+def test_halves_go_up_as_on_the_columns_and_no_cost_is_below_nothing():
+    move = Move("conv2", 0.125, 0.5, 0.02, 0.012, "conv1", -0.027)
+    assert plan_why._move_in_words(move, "macs") == (
+        "You cut **conv2** further, from 13 % to 50 %: it costs about 2.0 points for 1.2 % of the "
+        "MACs. The same saving costs next to nothing in **conv1**."
+    )

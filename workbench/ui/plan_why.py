@@ -127,22 +127,22 @@ def _move_in_words(move: Move, unit: str) -> str:
     """What it was, what it costs or brings, and where the same could be had for less."""
     if move.now > move.before:
         told = _(
-            "You cut **{group}** further, from {before} to {now}: it costs about {points} for "
+            "You cut **{group}** further, from {before} to {now}: it costs {points} for "
             "{part} of {whole}."
         )
-        better = _("The same saving costs about {points} in **{other}**.")
+        better = _("The same saving costs {points} in **{other}**.")
         none = _("Nowhere else does the same saving cost clearly less.")
         signs = 1
     else:
         told = _(
-            "You spared **{group}**, from {before} to {now}: it brings about {points} for {part} "
+            "You spared **{group}**, from {before} to {now}: it brings {points} for {part} "
             "more of {whole}."
         )
-        better = _("The same spent on **{other}** brings about {points}.")
+        better = _("The same spent on **{other}** brings {points}.")
         none = _("Nowhere else does as much bring clearly more.")
         signs = -1
     first = told.format(
-        group=plain(move.group), before=percent(move.before, 0), now=percent(move.now, 0),
+        group=plain(move.group), before=_whole(move.before), now=_whole(move.now),
         points=_points(signs * move.lost), part=percent(abs(move.saved)), whole=_of_all(unit),
     )  # fmt: skip
     if not move.elsewhere:
@@ -153,12 +153,22 @@ def _move_in_words(move: Move, unit: str) -> str:
     return f"{first} {other}"
 
 
+def _whole(sparsity: float) -> str:
+    """Whole percent; halves go up, as on the columns."""
+    return percent(sparsity + 1e-9, 0)
+
+
 def _points(accuracy: float) -> str:
-    """Points of accuracy."""
-    shown = f"{100 * accuracy:.1f}".replace("-", "−")
-    if shown in ("0.0", "−0.0"):
-        return _("no point")
-    return ngettext("{n} point", "{n} points", 1 if shown == "1.0" else 2).format(n=shown)
+    """Points of accuracy that a move costs or brings.
+
+    The additive model may promise less than nothing, which nobody should count on.
+    """
+    shown = f"{max(0.0, 100 * accuracy):.1f}"
+    if shown == "0.0":
+        return _("next to nothing")
+    return ngettext("about {n} point", "about {n} points", 1 if shown == "1.0" else 2).format(
+        n=shown
+    )
 
 
 # What the plan says
@@ -175,7 +185,7 @@ def _takeaway(reasons: Reasons, unit: str) -> str:
         )
     ]
     sentences = {
-        "fragile": _("Spared, for their next step costs far more: {groups}."),
+        "fragile": _("Cut no further, for their next step costs far more: {groups}."),
         "overdrawn": _("Cut deeper than pays, for their last step cost far more: {groups}."),
         "cheap": _("Could go further, for their next step costs far less: {groups}."),
     }
