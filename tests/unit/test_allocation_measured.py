@@ -115,6 +115,24 @@ def test_refining_lowers_the_loss_at_equal_cost(model, data, groups, curves):
     assert sizes[0] - 20 <= sizes[1] <= sizes[0]
 
 
+def test_a_rival_that_measures_better_is_where_refining_begins(model, data, groups, curves):
+    budget = Budget("params", 0.3)
+    plans = [
+        allocate(model, name, budget=budget, groups=groups, curves=curves)
+        for name in ("random", "uniform", "greedy")
+    ]
+    bench = Bench(model, data, groups, SETTINGS)
+    losses = [bench.score(plan).loss for plan in plans]
+    worst, best = plans[losses.index(max(losses))], plans[losses.index(min(losses))]
+    assert max(losses) > min(losses)
+    found = refine(
+        model, data, worst, curves, "params", groups=groups, evaluations=3, settings=SETTINGS,
+        rivals=[plan for plan in plans if plan != worst],
+    )  # fmt: skip
+    assert (found.plan, found.moves) == (best, ())
+    assert (found.loss_before, found.loss) == (max(losses), min(losses))
+
+
 def test_locked_groups_are_not_exchanged(model, data, groups, curves):
     plan = allocate(model, "uniform", budget=Budget("macs", 0.5), groups=groups)
     found = refine(

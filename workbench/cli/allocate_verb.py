@@ -3,6 +3,7 @@
 import json
 from argparse import Namespace
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -237,9 +238,12 @@ class _Maker:
         return found
 
     def rivals(self, budget: Budget) -> list[PruningPlan]:
-        """The plans of the other methods that go by curves, where the optimal one is asked for."""
-        methods = RIVALS if self._arguments.method == REFINABLE else ()
-        return [self._spread(method, budget, None) for method in methods]
+        """The plans of other methods where the optimal one is asked for, as far as there are."""
+        found = []
+        for method in RIVALS if self._arguments.method == REFINABLE else ():
+            with suppress(PlanError):  # what one method cannot meet another can
+                found.append(self._spread(method, budget, None))
+        return found
 
     def refine(self, plan: PruningPlan, rivals: list[PruningPlan], unit: str) -> Refined:
         """The best of a plan and its rivals, after measured exchanges."""
