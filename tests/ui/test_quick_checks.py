@@ -228,6 +228,24 @@ def test_a_check_remembers_what_had_been_predicted(open_app, checks):
     assert not shown["inside"]
 
 
+def test_what_was_predicted_after_full_repair_is_held_against_that(open_app, checks):
+    settings = SensitivitySettings(levels=(0.5, 0.95), num_samples=200, repair="full")
+    curves = measure_sensitivity(digits.model(), digits.data(), settings)
+    ws = digits.workspace({FIRST: 0.6})
+    bench.store().save_curves(ws, curves.to_dict())
+    bench.store().save_settings(ws, {"repair": "full"})
+    checks.answers["none"] = replace(CHECK, accuracy=0.4)
+    app = open_app(ws=ws, page="plan")
+    shown = board(app)["check"]
+    assert (shown["accuracy"], shown["predicted"]) == (0.4, None)
+    checks.answers["full"] = replace(CHECK, accuracy=0.93, repair="full")
+    shown = board(app.run())["check"]
+    assert shown["accuracy"] == 0.93
+    assert shown["predicted"]["accuracy"] > 0.8
+    assert "after full repair" in shown["note"]
+    assert "without repair" not in shown["note"]
+
+
 def test_a_plan_that_cannot_be_measured_says_why(open_app, checks):
     checks.answers["none"] = WorkbenchError("It cannot.", "")
     _ws, app = opened(open_app, {FIRST: 0.6}, repair="none")

@@ -40,7 +40,7 @@ def follow(plan: PruningPlan, board: Board) -> Checked | None:
         return None  # the page tells what does not fit
     if not any(plan.sparsities.values()):
         quick_checks().ask(session.workspace_id(), wishes[:1])
-        return _checked(plan, wishes, {}, "")
+        return _checked(plan, wishes, {}, "", board)
     known: dict[str, RecordedPlan] = {}
     problem = ""
     for wish in wishes:
@@ -55,7 +55,7 @@ def follow(plan: PruningPlan, board: Board) -> Checked | None:
             known[wish.repair] = one
     missing = [wish for wish in wishes if wish.repair not in known]
     quick_checks().ask(session.workspace_id(), missing or [_ready(wishes[0])])
-    return _checked(plan, wishes, known, problem)
+    return _checked(plan, wishes, known, problem, board)
 
 
 def _wishes(plan: PruningPlan, board: Board) -> list[Wish]:
@@ -128,12 +128,15 @@ def _predicted(wish: Wish, board: Board) -> dict[str, object] | None:
 
 
 def _checked(
-    plan: PruningPlan, wishes: list[Wish], known: dict[str, RecordedPlan], problem: str
+    plan: PruningPlan, wishes: list[Wish], known: dict[str, RecordedPlan], problem: str,
+    board: Board,
 ) -> Checked:  # fmt: skip
-    """What the board shows."""
+    """What the board shows: as soon as it is there, what the prediction can be held against."""
     near, final = wishes[0].repair, wishes[-1].repair
-    shown = known.get(near)
     missing = [wish.repair for wish in wishes if wish.repair not in known]
+    if board.forecast and board.forecast.repair == final and final in known:
+        near, missing = final, []
+    shown = known.get(near)
     awaits = "" if problem or not any(plan.sparsities.values()) else next(iter(missing), "")
     if shown is None:
         others = [one for one in plan_record.on_bench() if one.origin == "check"]

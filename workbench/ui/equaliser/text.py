@@ -173,7 +173,7 @@ def _checks() -> dict[str, str]:
         "former_help": _("What was predicted of this plan before it was measured."),
         "former_inside": _("{points} points when measured, as the band said"),
         "former_off": _("{points} points when measured, outside the band"),
-        "former_none": _("there were no curves to predict from"),
+        "former_none": _("nothing was predicted before it was measured"),
     }
 
 
