@@ -272,10 +272,11 @@ def spread(work: Callable[[T], R], parts: Iterable[T], device: torch.device) -> 
     parts, threads = [*parts], torch.get_num_threads()
     if device.type != "cpu" or threads == 1 or len(parts) == 1:
         return [work(part) for part in parts]
+    pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
     try:
-        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            return list(pool.map(work, parts))
-    finally:
+        return list(pool.map(work, parts))
+    finally:  # also where a part failed or a person pressed Ctrl+C: what has not begun never does
+        pool.shutdown(cancel_futures=True)
         torch.set_num_threads(threads)
 
 
