@@ -12,10 +12,12 @@ import streamlit as st
 from workbench.granularity import parse_granularity
 from workbench.jobs import JobView
 from workbench.ui import plan_found, plan_goal, plan_spread, plan_target, session
+from workbench.ui.equaliser.text import prediction_basis
 from workbench.ui.errors import callback, plain
 from workbench.ui.i18n import _, ngettext
 from workbench.ui.job_panel import is_active, show_job
 from workbench.ui.plan_found import FLOOR, REFINE, Found
+from workbench.ui.repair_choice import quick_repair
 from workbench.ui.theme import percent
 from workbench.ui.words import explain
 
@@ -57,9 +59,13 @@ def _show_floor() -> None:
     st.markdown(_("**Smallest model above a floor**"))
     st.caption(
         _(
-            "Cuts {whole} in steps of 10 %, then halves the step, with the allocation chosen "
-            "above. Every plan is measured on {samples:,} validation images after the usual repair."
-        ).format(whole=plain(whole), samples=plan_found.SAMPLES)
+            "{whole}: cuts in steps of 10 %, then halves the step, with the allocation chosen "
+            "above. Every plan is measured on up to {samples:,} validation images, {repaired}."
+        ).format(
+            whole=plain(whole),
+            samples=plan_found.SAMPLES,
+            repaired=prediction_basis(quick_repair()),
+        )
     )
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.number_input(
