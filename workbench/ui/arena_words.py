@@ -98,6 +98,8 @@ def _tie_sentence(arena: Arena, factor: float, called: Mapping[str, str]) -> str
         return _(" It is better than every other beyond noise.")
     if len(ties) > _MOST_NAMED:
         there = sum(entry.factor == factor for entry in arena.measured)
+        if len(ties) == there - 1:
+            return _(" None of the {others} others can be told from it.").format(others=len(ties))
         words = _(" {n} of the {others} others cannot be told from it.")
         return words.format(n=len(ties), others=there - 1)
     named = "; ".join(plain(called[method]) for method in ties)
