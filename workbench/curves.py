@@ -149,6 +149,8 @@ class SensitivityCurves:
         complete: Whether every group has every level, measured or interpolated.
         interpolated: What ``fast`` gives at levels that it did not measure, in the same order;
             their intervals hold as long as accuracy does not rise between measured levels.
+        note: Why the whole network was run for every point, a sentence; empty where only what a
+            cut can change was run.
     """
 
     settings: SensitivitySettings
@@ -160,6 +162,7 @@ class SensitivityCurves:
     evaluations: int
     complete: bool
     interpolated: tuple[SensitivityPoint, ...] = field(default=(), repr=False)
+    note: str = ""
 
     @cached_property
     def _by_group(self) -> dict[str, tuple[SensitivityPoint, ...]]:
@@ -189,6 +192,7 @@ class SensitivityCurves:
             "evaluations": self.evaluations,
             "complete": self.complete,
             "interpolated": [point.to_dict() for point in self.interpolated],
+            "note": self.note,
         }
 
     @classmethod

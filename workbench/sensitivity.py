@@ -31,7 +31,7 @@ from workbench.plain_points import FULL_REPAIR_SAMPLES, plain_points
 from workbench.plan import digest_of_json
 from workbench.progress import Progress, Report, ShouldStop, ignore, never
 from workbench.repair import get_repair
-from workbench.sweep import StoppedError, sweep_of
+from workbench.sweep import StoppedError, sweep_of, why_not_replayed
 
 __all__ = [
     "DEFAULT_LEVELS",
@@ -124,7 +124,9 @@ def measure_sensitivity(
     if settings.precision == "fast":
         for point in interpolated_points(tally.missing, tally.measured, settings.half_width):
             tally.add(point)
+    note = ""
     if tally.missing:
+        note = why_not_replayed(model) if settings.repair != "full" else ""
         points = (source or partial(measure_points, device=device, known=tally.measured))(
             model, data, settings, tally.missing, groups=groups, should_stop=should_stop
         )
@@ -137,7 +139,7 @@ def measure_sensitivity(
         settings, model.digest, data.digest, tally.points.get(_BASELINE),
         tuple(point for point in ordered if point.samples),
         round(tally.seconds, 3), tally.evaluations, not tally.missing,
-        tuple(point for point in ordered if not point.samples),
+        tuple(point for point in ordered if not point.samples), note,
     )  # fmt: skip
 
 

@@ -267,6 +267,16 @@ def sweep_of(
         return None
 
 
+def why_not_replayed(model: Model) -> str:
+    """Why a network has to be run as a whole for every cut, a sentence; empty where it has not."""
+    images = torch.zeros(2, *model.input_shape)
+    try:
+        Tape(on_device(model.module, "cpu"), images)
+    except UnrepeatableError as error:
+        return str(error)
+    return ""
+
+
 def spread(work: Callable[[T], R], parts: Iterable[T], device: torch.device) -> list[R]:
     """Do work on every part, on as many cores as PyTorch would use; results in order."""
     parts, threads = [*parts], torch.get_num_threads()

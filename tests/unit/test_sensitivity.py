@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -165,6 +166,24 @@ def test_a_point_does_not_depend_on_those_measured_before(model, data, repair_na
         )
         assert alone.baseline == together.baseline
         assert alone.points == tuple(p for p in together.points if p.level == level)
+
+
+class Hesitant(nn.Sequential):
+    """Whether it doubles the scores depends on what is in the images."""
+
+    def forward(self, images):
+        scores = super().forward(images)
+        return scores * 2 if images.mean() > 0 else scores
+
+
+def test_a_network_that_looks_at_values_is_run_whole_with_a_note(model, data):
+    plain = measure_sensitivity(model, data, SETTINGS)
+    hesitant = replace(model, module=Hesitant(*model.module).eval())
+    curves = measure_sensitivity(hesitant, data, SETTINGS)
+    assert plain.note == ""
+    assert "depends on the values" in curves.note
+    assert SensitivityCurves.from_dict(curves.to_dict()) == curves
+    assert [p.accuracy for p in curves.points] == [p.accuracy for p in plain.points]
 
 
 def test_the_model_stays_as_it_is(model, data):

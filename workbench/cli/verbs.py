@@ -200,6 +200,8 @@ def _curves_text(curves: SensitivityCurves) -> str:
         )
     if curves.interpolated:
         lines.append("~ is interpolated between measured levels.")
+    if curves.note:
+        lines.append(f"The whole network was run for every point. {curves.note}")
     named = ", ".join(entry.group for entry in most_fragile(curves))
     return "\n".join([*lines, f"Most fragile: {named}."] if named else lines)
 

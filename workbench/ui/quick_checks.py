@@ -180,8 +180,7 @@ class _Measuring:
                 device = choose_device(wish.device)
                 checker = self._checker = QuickChecker(wish.model, wish.data, device=device)
                 self._place = wish.place
-            if wish.repair == "full":
-                checker.prepare(should_stop)
+            checker.prepare(should_stop)
         return checker.check(wish.plan, wish.repair, wish.groups, should_stop)
 
 

@@ -97,6 +97,12 @@ def _draw(curves: SensitivityCurves) -> None:
 
     fragile = most_fragile(curves, 5, _DROP)
     st.markdown(_sentence(curves))
+    if curves.note:
+        st.caption(
+            _(":material/info: The whole network was run for every point. {reason}").format(
+                reason=plain(curves.note)
+            )
+        )
     views = {
         "together": _("All together"),
         "each": _("One by one"),
