@@ -86,9 +86,12 @@ def _close(scores: Tensor) -> Tensor:
     if scores.shape[1] < 2:
         return torch.zeros(0, dtype=torch.long)
     best = scores.topk(2).values
+    gap = best[:, 0] - best[:, 1]
     largest = scores.abs().amax(1)
-    near = (best[:, 0] - best[:, 1]) <= _CLOSE * largest
-    return (near & scores.isfinite().all(1)).nonzero().view(-1)
+    if bool((gap > _CLOSE * largest).all()):
+        return torch.zeros(0, dtype=torch.long)
+    near = (gap <= _CLOSE * largest) & scores.isfinite().all(1)
+    return near.nonzero().view(-1)
 
 
 def level_by_level(places: Sequence[Place]) -> list[Place]:
