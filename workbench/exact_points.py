@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from workbench.curves import SensitivityPoint
-from workbench.metrics import wilson_interval
+from workbench.metrics import is_right, wilson_interval
 from workbench.sweep import Cut, Sweep
 
 Place = tuple[str, float]
@@ -74,11 +74,6 @@ def _classified(
             group, level, correct / total, loss if math.isfinite(loss) else math.inf,
             *wilson_interval(correct, total), total,
         )  # fmt: skip
-
-
-def is_right(scores: Tensor, labels: Tensor) -> Tensor:
-    """Whether each image gets its class; class scores ``(samples, classes)`` with a NaN do not."""
-    return (scores.argmax(1) == labels) & ~scores.isnan().any(1)
 
 
 def _close(scores: Tensor) -> Tensor:

@@ -174,13 +174,18 @@ def score(
     return _summarise(loss, samples, hits, totals)
 
 
-def _count_by_class(outputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Images found and images present of each class; ``outputs`` is ``(batch, classes)``.
+def is_right(outputs: Tensor, labels: Tensor) -> Tensor:
+    """Whether each image gets its class, ``(batch,)``; ``outputs`` is ``(batch, classes)``.
 
-    An image whose scores hold a NaN is not found: NaN counts as the highest score otherwise.
+    An image whose scores hold a NaN does not: NaN counts as the highest score otherwise.
     """
+    return (outputs.argmax(1) == labels) & ~outputs.isnan().any(1)
+
+
+def _count_by_class(outputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Images found and images present of each class; ``outputs`` is ``(batch, classes)``."""
     classes = outputs.shape[1]
-    right = (outputs.argmax(1) == labels) & ~outputs.isnan().any(1)
+    right = is_right(outputs, labels)
     return torch.bincount(labels[right], minlength=classes), torch.bincount(
         labels, minlength=classes
     )

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from workbench.metrics import Z_95
+from workbench.metrics import Z_95, is_right
 from workbench.prediction import fit_loss_curve
 
 MAX_CLASSES = 32
@@ -169,7 +169,7 @@ def right_and_loss(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         Two float64 tensors ``(samples,)``.
     """
-    right = (logits.argmax(1) == labels) & ~logits.isnan().any(1)
+    right = is_right(logits, labels)
     return right.double(), F.cross_entropy(logits.double(), labels, reduction="none")
 
 
