@@ -14,7 +14,7 @@ from workbench.names import suggest
 SCHEMA = 1
 ALLOCATIONS = (
     "by_hand", "uniform", "uniform_plus", "global", "erk", "lamp", "equal_loss", "greedy",
-    "optimal", "random",
+    "optimal", "random", "stage", "cost_aware", "by_training",
 )  # fmt: skip
 _KEYS = (
     "schema", "model", "granularity", "channel_multiple", "criterion", "allocation", "seed",

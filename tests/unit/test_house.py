@@ -25,18 +25,21 @@ ROWS = (
         "floor", "jobs", "latency_table", "plain_points", "plan_tasks", "quick_check",
         "quick_replay", "ray_points", "refine", "reopen", "run_export", "saving", "sensitivity",
         "speed_tasks", "speedup", "staircase", "store", "sweep", "tasks", "thin_onnx", "trials",
+        "catalogue", "catalogue_tasks", "sparse_training", "sparse_tasks", "training", "ensembles",
+        "ensemble_tasks", "robustness", "robustness_tasks", "replacement", "replacement_tasks",
+        "trying", "cost_trade_off",
     },
     {
         "accounting", "allocation", "criteria", "curves", "distributions", "encodings", "latency",
         "metrics", "pareto", "prediction", "prune", "reconstruct", "repair", "sampling", "tape",
-        "unit_scores",
+        "unit_scores", "gathering", "class_metrics", "shared", "stages", "freezing",
     },
     {
         "architectures", "augment", "coupling", "cutting", "data", "data_checks", "device",
         "finetune_settings", "granularity", "groups", "layers", "loading", "macs", "model",
-        "patterns", "plan", "plan_file", "thin", "weight_scan",
+        "patterns", "plan", "plan_file", "thin", "weight_scan", "corruptions", "evidence",
     },
-    {"errors", "names", "progress"},
+    {"errors", "method", "names", "progress"},
 )  # fmt: skip
 ROW = {name: number for number, row in enumerate(ROWS) for name in row}
 
