@@ -11,12 +11,13 @@ from tests.unit.small import stripes_data
 from workbench.augment import shift_and_flip
 from workbench.data import Data
 from workbench.errors import SettingsError
-from workbench.finetune import FineTuneSettings, MaskedOptimizer, finetune
+from workbench.finetune import FineTuneSettings, finetune
 from workbench.metrics import score
 from workbench.model import Model
 from workbench.plan import PruningPlan
 from workbench.progress import Progress
 from workbench.prune import Pruned, prune
+from workbench.training.optimizer import MaskedOptimizer
 
 QUICK = FineTuneSettings(epochs=2, batch_size=16, shift=0, lr=0.05)
 
