@@ -13,6 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from workbench.data import Data
 from workbench.device import on_device
 from workbench.errors import SettingsError
+from workbench.method import Method
 from workbench.model import check_fit
 from workbench.names import suggest
 from workbench.progress import Progress, Report, ShouldStop, ignore, never
@@ -29,36 +30,90 @@ JUDGING_STATISTICS = 500
 _STOPPED = "It was stopped, so the model is as it was."
 
 
-@dataclass(frozen=True)
-class Repair:
-    """One way to repair.
-
-    Attributes:
-        name: The word used on the command line.
-        title: What a page shows.
-        summary: One sentence on what it does.
-    """
-
-    name: str
-    title: str
-    summary: str
+@dataclass(frozen=True, kw_only=True)
+class Repair(Method):
+    """One way to repair, and what is told of it."""
 
 
 REPAIRS: dict[str, Repair] = {
     repair.name: repair
     for repair in (
-        Repair("none", "None", "Leaves the pruned model as it is."),
         Repair(
-            "bn", "BatchNorm statistics",
-            "Measures the mean and variance in every BatchNorm layer again on unlabelled images.",
+            name="none",
+            title="None",
+            summary="Leaves the pruned model as it is.",
+            explanation=(
+                "The network is used as the cut left it: pruned weights are zero or gone, all "
+                "others have their old values. What accuracy it has then is the raw price of the "
+                "cut. It is the number to look at when criteria are compared by themselves, and "
+                "the right choice where something else follows that recovers more, such as long "
+                "fine-tuning. Everywhere else a repair gains much in seconds: the activations of "
+                "a cut network have other means and spreads than those that its later layers "
+                "were trained for."
+            ),
+            strengths="Takes no time and no data; shows what the cut itself did.",
+            limits=(
+                "At high sparsity the raw accuracy says little about what a plan is worth after "
+                "recovery."
+            ),
         ),
         Repair(
-            "full", "Full repair",
-            "Solves every layer for the weights that give what the dense model gives on unlabelled "
-            "images, by least squares.",
+            name="bn",
+            title="BatchNorm statistics",
+            summary="Measures the mean and variance in every BatchNorm layer again on unlabelled "
+            "images.",
+            explanation=(
+                "A BatchNorm layer subtracts a mean and divides by a spread that were measured "
+                "while the dense network was trained. After a cut the values that arrive there "
+                "are others, and the old statistics shift and stretch them wrongly, layer upon "
+                "layer. This repair sends some unlabelled calibration images through the pruned "
+                "network and takes the mean and variance of what arrives now. No weight changes "
+                "and no label is needed. It often brings back most of the lost accuracy within a "
+                "second; a network without BatchNorm has nothing to measure."
+            ),
+            formula=(
+                r"\hat\mu_c = \frac{1}{N} \sum_{n} x_{n,c}, \quad "
+                r"\hat\sigma_c^2 = \frac{1}{N} \sum_{n} (x_{n,c} - \hat\mu_c)^2"
+            ),
+            paper=(
+                'Li et al. 2020, "EagleEye: Fast Sub-net Evaluation for Efficient Neural Network '
+                'Pruning", section 3.3'
+            ),
+            needs=("images",),
+            strengths="Under a second, safe, and often most of what can be had without training.",
+            limits="Needs BatchNorm layers; cannot make up for directions that are gone.",
+        ),
+        Repair(
+            name="full",
+            title="Full repair",
+            summary="Solves every layer for the weights that give what the dense model gives on "
+            "unlabelled images, by least squares.",
+            explanation=(
+                "Layer by layer, from the first to the last, the weights that are left are solved "
+                "anew: which values give, from the inputs that the cut network really has here, "
+                "outputs nearest to those of the dense network? That is a ridge regression on up "
+                "to 2,000 unlabelled images, with a solution in closed form; pruned weights "
+                "stay zero and removed channels stay gone. A step is kept only where it lowers "
+                "the error, and the whole only where the result comes nearer to the dense "
+                "network on images held out. It takes seconds and no labels."
+            ),
+            formula=(
+                r"\min_{W} \; \lVert X W - Y_{\text{dense}} \rVert_F^2 "
+                r"+ \lambda \lVert W - W_0 \rVert_F^2"
+            ),
+            paper=(
+                'He et al. 2017, "Channel Pruning for Accelerating Very Deep Neural Networks", '
+                "section 3.1"
+            ),
+            needs=("images",),
+            strengths="Recovers far more than statistics alone, above all after channels went.",
+            limits=(
+                "Seconds to a minute on large networks; with few images it can fit them too "
+                "closely, which is why held-out images have the last word."
+            ),
         ),
     )
-}  # fmt: skip
+}
 
 
 def get_repair(name: str) -> Repair:

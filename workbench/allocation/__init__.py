@@ -1,30 +1,21 @@
 """Allocation: how one target becomes a sparsity for every group."""
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Collection, Mapping
+from typing import cast
 
 from workbench.allocation.budget import Budget, Target, parse_budget
 from workbench.allocation.damage import check_curves
-from workbench.allocation.equal_loss import EqualLoss
-from workbench.allocation.erk import ErdosRenyiKernel
-from workbench.allocation.global_ranking import GlobalRanking
-from workbench.allocation.greedy import Greedy
-from workbench.allocation.knob import Levels, smallest_level
-from workbench.allocation.lamp import LayerAdaptiveMagnitude
 from workbench.allocation.latencies import LatencyTable
-from workbench.allocation.optimal import Optimal
 from workbench.allocation.pool import Pool, nearest_allowed
-from workbench.allocation.problem import Problem
-from workbench.allocation.random_shares import RandomShares
-from workbench.allocation.uniform import Uniform
-from workbench.allocation.uniform_plus import UniformPlus
+from workbench.allocation.rule import Allocation
 from workbench.criteria import get_criterion
 from workbench.curves import SensitivityCurves
 from workbench.errors import PlanError
 from workbench.groups import Group, Groups, find_groups
+from workbench.method import discover
 from workbench.model import Model
 from workbench.names import suggest
+from workbench.plan import ALLOCATIONS as KNOWN
 from workbench.plan import PruningPlan, check_sparsity
 
 __all__ = [
@@ -38,111 +29,12 @@ __all__ = [
 ]
 
 
-Spread = Callable[[Pool, Target], Mapping[str, float]]
-"""Makes sparsities of the members of a pool that meet a target."""
-
-
-class Solver(Protocol):
-    """Finds what to cut in a problem."""
-
-    def counts(self) -> list[int]:
-        """How many units of each group go."""
-
-
-@dataclass(frozen=True)
-class Allocation:
-    """One way to spread a target over the groups.
-
-    Attributes:
-        name: The word used in plans and on the command line.
-        title: What a page shows.
-        summary: One sentence on what it does.
-        paper: Where it was described; empty where it is ours.
-        spread: Makes the sparsities.
-        needs_curves: Whether it needs to know what cutting each group alone costs.
-    """
-
-    name: str
-    title: str
-    summary: str
-    paper: str
-    spread: Spread
-    needs_curves: bool = False
-
-
-def _by_level(make: Callable[[Pool], Levels]) -> Spread:
-    """An allocation that is one knob, which the target sets."""
-
-    def spread(pool: Pool, target: Target) -> Mapping[str, float]:
-        levels = make(pool)
-        if target.budget is not None:
-            return levels.sparsities(smallest_level(pool, levels, target.budget))
-        assert target.sparsity is not None
-        return levels.sparsities(levels.level_of(target.sparsity))
-
-    return spread
-
-
-def _by_damage(make: Callable[[Problem], Solver]) -> Spread:
-    """An allocation that weighs predicted damages against costs."""
-
-    def spread(pool: Pool, target: Target) -> Mapping[str, float]:
-        problem = Problem(pool, target)
-        return problem.sparsities(make(problem).counts())
-
-    return spread
-
-
 ALLOCATIONS: dict[str, Allocation] = {
-    allocation.name: allocation
-    for allocation in (
-        Allocation(
-            "uniform", "Uniform", "Prunes every layer or group to the same sparsity.",
-            "Gale et al. 2019, section 3", _by_level(Uniform),
-        ),
-        Allocation(
-            "uniform_plus", "Uniform, ends spared",
-            "Prunes all to the same sparsity, but leaves the first layer dense and keeps a fifth "
-            "of the last.",
-            "Gale et al. 2019, section 5", _by_level(UniformPlus),
-        ),
-        Allocation(
-            "global", "Global ranking",
-            "Ranks the weights of all layers together and prunes the lowest, wherever they are.",
-            "Blalock et al. 2020, section 7", _by_level(GlobalRanking),
-        ),
-        Allocation(
-            "erk", "ERK",
-            "Keeps more of layers that have few weights for their width (Erdos-Renyi-Kernel).",
-            "Evci et al. 2020, section 3", _by_level(ErdosRenyiKernel),
-        ),
-        Allocation(
-            "lamp", "LAMP",
-            "Ranks all weights together by their part in what is left of their layer.",
-            "Lee et al. 2021, section 3", _by_level(LayerAdaptiveMagnitude),
-        ),
-        Allocation(
-            "equal_loss", "Equal loss",
-            "Cuts every group as far as it can alone at one allowed loss increase.",
-            "AIMET, FastNAS and PaddleSlim", _by_damage(EqualLoss), needs_curves=True,
-        ),
-        Allocation(
-            "greedy", "Greedy",
-            "Takes the step of least predicted damage for what it saves, again and again.",
-            "Yang et al. 2018, section 3", _by_damage(Greedy), needs_curves=True,
-        ),
-        Allocation(
-            "optimal", "Optimal",
-            "Finds the least predicted damage for the budget, at exact costs.",
-            "", _by_damage(Optimal), needs_curves=True,
-        ),
-        Allocation(
-            "random", "Random",
-            "Draws every layer's share at random, the floor that every method should beat.",
-            "Blalock et al. 2020, section 6", _by_level(RandomShares),
-        ),
+    name: cast(Allocation, method)
+    for name, method in sorted(
+        discover(__name__, __file__).items(), key=lambda item: KNOWN.index(item[0])
     )
-}  # fmt: skip
+}
 
 
 def get_allocation(name: str) -> Allocation:

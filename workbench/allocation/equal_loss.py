@@ -4,6 +4,7 @@ import numpy as np
 
 from workbench.allocation.costs import Array, Counts
 from workbench.allocation.problem import Problem, spaced
+from workbench.allocation.rule import Allocation, by_damage
 
 GRID = 500
 """At most so many numbers of units of a group."""
@@ -52,3 +53,30 @@ class EqualLoss:
         tables = self._tables
         able = (tables.increases <= increase) & (tables.counts <= most[:, None])
         return np.asarray(np.minimum(np.maximum(able.sum(1), 1), tables.sizes) - 1)
+
+
+METHOD = Allocation(
+    name="equal_loss",
+    title="Equal loss",
+    summary="Cuts every group as far as it can alone at one allowed loss increase.",
+    explanation=(
+        "The sensitivity curves tell how the loss rises when one group is cut and all others stay "
+        "dense. One allowance is laid across all of them like a water line: every group is cut as "
+        "far as its own curve stays below it, and the line rises until the target is met. Robust "
+        "groups give much, fragile ones little. This is what most tools with a sensitivity "
+        "analysis do. It treats all groups as equally worth cutting, though: it does not ask how "
+        "much a group saves for the loss that it costs."
+    ),
+    formula=(
+        r"s_g = \max \{\, s : L_g(s) - L_0 \le \varepsilon \,\}, \quad "
+        r"\varepsilon \text{ the least that meets the target}"
+    ),
+    paper="AIMET, FastNAS and PaddleSlim",
+    needs=("curves",),
+    strengths="Measured instead of assumed, and easy to explain: nobody costs more than this.",
+    limits=(
+        "Ignores what a cut saves, so that a group may be cut deeply for little gain; it needs "
+        "sensitivity curves first."
+    ),
+    spread=by_damage(EqualLoss),
+)

@@ -4,6 +4,7 @@ import math
 
 from workbench.allocation.knob import nearest_level
 from workbench.allocation.pool import Pool
+from workbench.allocation.rule import Allocation, by_level
 from workbench.allocation.uniform import STEPS
 from workbench.groups import Group
 
@@ -55,3 +56,33 @@ class ErdosRenyiKernel:
         ]
         matrices = [shape for shape in shapes if len(shape) > 1]
         return sum(map(sum, matrices)) / sum(map(math.prod, matrices))
+
+
+METHOD = Allocation(
+    name="erk",
+    title="ERK",
+    summary="Keeps more of layers that have few weights for their width (Erdos-Renyi-Kernel).",
+    explanation=(
+        "A layer between wide neighbours has a great many weights, more than it needs to carry "
+        "its signals; a narrow one has hardly any to spare. ERK therefore lets the part that a "
+        "layer keeps depend on its shape alone: on the sum of its sizes (inputs, outputs, height "
+        "and width of the kernel) over their product. One common factor scales all parts until "
+        "the target is met, and none exceeds the whole. It comes from networks that are sparse "
+        "from the beginning, and looks at neither weights nor images."
+    ),
+    formula=(
+        r"1 - s_\ell = \min\left(1,\ \varepsilon\, "
+        r"\frac{n_{in} + n_{out} + k_h + k_w}{n_{in}\, n_{out}\, k_h\, k_w}\right)"
+    ),
+    paper=(
+        'Evci et al. 2020, "Rigging the Lottery: Making All Tickets Winners", section 3; '
+        'without kernels: Mocanu et al. 2018, "Scalable Training of Artificial Neural Networks '
+        'with Adaptive Sparse Connectivity"'
+    ),
+    strengths="Protects small layers at extreme sparsity without looking at data.",
+    limits=(
+        "Knows shapes only: two layers of one shape get one sparsity, however different they are. "
+        "At equal sparsity it keeps more multiply-accumulates than uniform."
+    ),
+    spread=by_level(ErdosRenyiKernel),
+)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from workbench.allocation.knob import too_sparse
 from workbench.allocation.pool import Pool
+from workbench.allocation.rule import Allocation, by_level
 from workbench.errors import SparsityError
 from workbench.groups import Group
 from workbench.patterns import lowest_pruned, split_counts
@@ -108,3 +109,29 @@ def _within(scores: Tensor, least: int, most: int) -> Tensor:
     stay = lowest_pruned(scores, most)
     go = ~lowest_pruned(scores, least)
     return scores.masked_fill(stay, torch.inf).masked_fill(go, -torch.inf)
+
+
+METHOD = Allocation(
+    name="global",
+    title="Global ranking",
+    summary=("Ranks the weights of all layers together and prunes the lowest, wherever they are."),
+    explanation=(
+        "There is one list for the whole network: the criterion scores every weight or channel "
+        "that may go, and the lowest go until the target is met, wherever they lie. A layer full "
+        "of small weights gives much, one of large weights little, and nobody has to set a "
+        "sparsity for each. The highest score of every group always stays, so that no layer is "
+        "cut off. It works as well as the scores can be compared between layers; scores that "
+        "predict the change of the loss can, plain magnitudes only roughly."
+    ),
+    formula=(r"m_i = [\, s_i > \tau \,], \quad \tau \text{ such that } \sum_i (1 - m_i) = S\, n"),
+    paper=(
+        'Blalock et al. 2020, "What is the State of Neural Network Pruning?", section 7; '
+        'channels: Fang et al. 2023, "DepGraph: Towards Any Structural Pruning", section 3.3'
+    ),
+    strengths="Finds by itself where there is most to spare; strong for single weights.",
+    limits=(
+        "Layers whose weights are small for other reasons, such as a following normalisation, "
+        "are cut too far; a layer can shrink to a single unit."
+    ),
+    spread=by_level(GlobalRanking),
+)

@@ -5,6 +5,7 @@ import numpy as np
 from workbench.allocation.costs import Array, Counts
 from workbench.allocation.pool import between
 from workbench.allocation.problem import Problem, Tables, give_back_, spaced
+from workbench.allocation.rule import Allocation, by_damage
 
 GRID = 41
 """At most so many steps of a group."""
@@ -97,3 +98,30 @@ def _shorten(problem: Problem, counts: list[int], group: int, least: int) -> lis
             low = (low + high) // 2
     counts[group] = int(tables.counts[group, high])
     return counts
+
+
+METHOD = Allocation(
+    name="greedy",
+    title="Greedy",
+    summary="Takes the step of least predicted damage for what it saves, again and again.",
+    explanation=(
+        "It begins with the dense network and takes small steps. In each one it looks at every "
+        "group: how much would the loss rise, by the group's sensitivity curve, if it were cut a "
+        "fortieth further, and how much of the budget would that save? The step with the least "
+        "damage for its saving is taken, and so on until the budget is met. What a step saves is "
+        "counted anew each time, since thinner neighbours make a channel cheaper. It is quick and "
+        "near the best plan, but never goes back on a step."
+    ),
+    formula=(
+        r"g^{*} = \arg\min_g \frac{\Delta L_g}{\Delta C_g}, \quad "
+        r"s_{g^{*}} \leftarrow s_{g^{*}} + \delta"
+    ),
+    paper=(
+        'Yang et al. 2018, "NetAdapt: Platform-Aware Neural Network Adaptation for Mobile '
+        'Applications", section 3'
+    ),
+    needs=("curves",),
+    strengths="Weighs damage against saving in any resource, measured latency included.",
+    limits="Short-sighted: a cheap first step can lead past a better plan. Needs curves.",
+    spread=by_damage(Greedy),
+)

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from workbench.allocation.global_ranking import GlobalRanking
 from workbench.allocation.pool import Pool
+from workbench.allocation.rule import Allocation, by_level
 
 
 class LayerAdaptiveMagnitude(GlobalRanking):
@@ -41,3 +42,29 @@ def lamp_scores(squares: Tensor) -> Tensor:
     ordered = squares[order]
     rest = ordered.flip(0).cumsum(0).flip(0)
     return torch.empty_like(squares).scatter_(0, order, ordered / rest.clamp_min(1e-300))
+
+
+METHOD = Allocation(
+    name="lamp",
+    title="LAMP",
+    summary="Ranks all weights together by their part in what is left of their layer.",
+    explanation=(
+        "Magnitudes of different layers cannot be compared: one layer's weights are all ten times "
+        "as large as another's, and both matter. LAMP makes them comparable. It divides the square "
+        "of every weight by the sum of the squares of all weights of its layer that are as large "
+        "or larger, which is the relative damage to the layer if this one were the next to go. "
+        "Then one ranking over all layers decides, as in global ranking. The largest weight of "
+        "each layer scores 1, so that no layer is emptied."
+    ),
+    formula=(
+        r"s_i = \frac{w_i^2}{\sum_{j\,:\, |w_j| \ge |w_i|} w_j^2}"
+        r"\quad \text{(sum over the layer of } i)"
+    ),
+    paper=('Lee et al. 2021, "Layer-Adaptive Sparsity for the Magnitude-Based Pruning", section 3'),
+    strengths="Sensible sparsities for every layer from the weights alone, nothing to tune.",
+    limits=(
+        "It measures damage to weights, not to the loss: a layer that the loss hardly depends on "
+        "is spared like any other."
+    ),
+    spread=by_level(LayerAdaptiveMagnitude),
+)

@@ -13,6 +13,7 @@ from workbench.allocation.greedy import Greedy
 from workbench.allocation.knapsack import EVEN, solve_separable
 from workbench.allocation.pool import between
 from workbench.allocation.problem import Problem, Tables, give_back_, spaced
+from workbench.allocation.rule import Allocation, by_damage
 
 GRID = 64
 MOST_GRID = 256
@@ -90,3 +91,33 @@ def _filled(problem: Problem, counts: list[int]) -> list[int]:
     prices = np.where(tables.sizes > 1, steps / np.maximum(EVEN, saved), 0.0)
     give_back_(problem, counts, left, prices.argsort()[::-1].tolist())
     return counts
+
+
+METHOD = Allocation(
+    name="optimal",
+    title="Optimal",
+    summary="Finds the least predicted damage for the budget, at exact costs.",
+    explanation=(
+        "The damage of a plan is predicted as the sum of what its cuts would cost one by one, by "
+        "the sensitivity curves; what it saves is counted exactly. To find the plan of least "
+        "predicted damage within a budget is then a knapsack problem: one choice for every group. "
+        "Where costs simply add up it is solved to the optimum; where groups share costs, as "
+        "channels of neighbouring layers do, by descent and exchanges from several starts, the "
+        "equal-loss and greedy plans among them. So it is never worse than those by its own "
+        "prediction."
+    ),
+    formula=(
+        r"\min_{s} \sum_g \bigl( L_g(s_g) - L_0 \bigr) \quad "
+        r"\text{subject to} \quad C(s) \le B"
+    ),
+    needs=("curves",),
+    strengths=(
+        "The best use of the curves for parameters, MACs, bytes or latency; usually the most "
+        "accurate plan at a budget."
+    ),
+    limits=(
+        "As good as the prediction: damages of several groups do not quite add up, above all at "
+        "high sparsity. Needs curves."
+    ),
+    spread=by_damage(Optimal),
+)

@@ -2,6 +2,7 @@
 
 from workbench.allocation.knob import nearest_level
 from workbench.allocation.pool import Pool
+from workbench.allocation.rule import Allocation, by_level
 from workbench.allocation.uniform import STEPS
 
 LAST_SPARSITY = 0.8
@@ -39,3 +40,32 @@ class UniformPlus:
             group.name: pool.nearest(group, min(level / STEPS, self._most.get(group.name, 1.0)))
             for group in pool.members
         }
+
+
+METHOD = Allocation(
+    name="uniform_plus",
+    title="Uniform, ends spared",
+    summary=(
+        "Prunes all to the same sparsity, but leaves the first layer dense and keeps a fifth of "
+        "the last."
+    ),
+    explanation=(
+        "The same sparsity for all groups but two. The first one that can be cut stays dense, "
+        "because everything behind it sees the image only through it and it has few weights "
+        "anyway. The last one keeps at least a fifth, because every class needs its evidence "
+        "there. The others are pruned a little more, so that the whole still meets the target. "
+        "It costs nothing over the uniform rule and usually does better at high sparsity, where "
+        "the ends of a network break first."
+    ),
+    formula=(
+        r"s_1 = 0, \quad s_L = \min(t,\ 0.8), \quad s_g = t \ \text{ otherwise, } "
+        r"t \text{ such that the target is met}"
+    ),
+    paper='Gale et al. 2019, "The State of Sparsity in Deep Neural Networks", section 5',
+    strengths="As simple as uniform, and it spares the two places that break first.",
+    limits=(
+        "A rule of thumb from convolutional networks: which layer is fragile is assumed, not "
+        "measured."
+    ),
+    spread=by_level(UniformPlus),
+)
