@@ -10,6 +10,8 @@ NEEDS: dict[str, str] = {
     "curves": "Sensitivity curves.",
     "images": "Images without labels (calibration split).",
     "labels": "Images with labels (training split).",
+    "validation": "Images with labels (validation split).",
+    "test": "Images with labels, for the final number (test split).",
     "gradients": "Gradients of the loss on labelled training images.",
     "training": "Training steps on labelled training images.",
 }

@@ -27,12 +27,13 @@ ROWS = (
         "speed_tasks", "speedup", "staircase", "store", "sweep", "tasks", "thin_onnx", "trials",
         "catalogue", "catalogue_tasks", "sparse_training", "sparse_tasks", "training", "ensembles",
         "ensemble_tasks", "robustness", "robustness_tasks", "replacement", "replacement_tasks",
-        "trying", "cost_trade_off",
+        "trying", "cost_trade_off", "class_tasks", "outputs",
     },
     {
         "accounting", "allocation", "criteria", "curves", "distributions", "encodings", "latency",
-        "metrics", "pareto", "prediction", "prune", "reconstruct", "repair", "sampling", "tape",
-        "unit_scores", "gathering", "class_metrics", "shared", "stages", "freezing",
+        "metrics", "pareto", "prediction", "prune", "reconstruct", "repair", "sampling", "scoring",
+        "tape",
+        "unit_scores", "gathering", "class_metrics", "paired", "shared", "stages", "freezing",
     },
     {
         "architectures", "augment", "coupling", "cutting", "data", "data_checks", "device",

@@ -6,17 +6,13 @@ registries of the core.
 
 from collections.abc import Iterable, Mapping
 
+from workbench import corruptions, criteria, ensembles
 from workbench.errors import SettingsError
 from workbench.granularity import EXAMPLES, parse_granularity
 from workbench.names import suggest
 
 GRANULARITIES = {name: parse_granularity(name).summary for name in EXAMPLES}
-CRITERIA = {
-    "l1": "Prunes the weights of smallest absolute value first.",
-    "l2": "Prunes the weights of smallest square first; for single weights the order is that "
-    "of l1.",
-    "random": "Prunes weights at random, the baseline that every criterion should beat.",
-}
+CRITERIA = {name: criterion.summary for name, criterion in criteria.CRITERIA.items()}
 ALLOCATIONS = {
     "uniform": "Prunes every layer or group to the same sparsity.",
     "uniform_plus": "Prunes all to the same sparsity, but leaves the first layer dense and keeps a "
@@ -56,20 +52,14 @@ SPLITS = {
     "test": "Images for final numbers.",
     "validation": "Images held out of training, for choices.",
 }
+CORRUPTIONS = {name: corruption.summary for name, corruption in corruptions.CORRUPTIONS.items()}
+ENSEMBLES = {name: ensemble.summary for name, ensemble in ensembles.ENSEMBLES.items()}
 BUDGETS = {
     "params": "Non-zero parameters.",
     "macs": "Theoretical multiply-accumulates.",
     "bytes": "Stored size, zeros left out.",
     "latency": "Time of a pass on this machine, from measured times of every group; channel only.",
 }
-
-# Words of the method that this version does not have yet, so that they are not taken for slips.
-_LATER = {
-    "criterion": (
-        "gradient", "taylor", "fisher", "movement", "wanda", "bn_scale", "fpgm", "lamp", "apoz",
-        "mean_activation", "entropy", "entropy_max",
-    ),
-}  # fmt: skip
 
 
 def check_choice(what: str, name: str, choices: Iterable[str]) -> str:
@@ -81,7 +71,7 @@ def check_choice(what: str, name: str, choices: Iterable[str]) -> str:
         choices: What there is.
 
     Raises:
-        SettingsError: With the nearest choice, or saying that this version does not have it.
+        SettingsError: With the nearest choice.
         PlanError: If there is no such granularity; any N:M and any block is one.
     """
     if what == "granularity":
@@ -89,10 +79,6 @@ def check_choice(what: str, name: str, choices: Iterable[str]) -> str:
     names = list(choices)
     if name in names:
         return name
-    if name.partition(":")[0] in _LATER.get(what, ()):
-        raise SettingsError(
-            f"The {what} {name!r} is not in this version.", f"Choose one of: {', '.join(names)}."
-        )
     raise SettingsError(f"There is no {what} {name!r}.", suggest(name, names))
 
 

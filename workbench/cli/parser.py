@@ -2,23 +2,31 @@
 
 import argparse
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from workbench import __version__
 from workbench.cli import choices
 from workbench.cli.allocation_options import add_allocation_options, add_floor_options
 from workbench.cli.choices import check_choice, list_choices
+from workbench.cli.more_verbs import MORE_VERBS
+from workbench.cli.shared_options import (
+    DATA_HELP,
+    MODEL_HELP,
+    add_compute,
+    add_data,
+    add_json,
+    add_model,
+    offer,
+    offer_device,
+    read_numbers,
+    read_words,
+)
 from workbench.errors import SettingsError
 from workbench.finetune_settings import OPTIMIZERS
 from workbench.names import suggest
 
 WIDTH = 100
-MODEL_HELP = (
-    "a sample's name (fashion-resnet20), a .safetensors, .pt or .pth file, or "
-    "package.module:factory"
-)
-DATA_HELP = "a sample's name (fashion-mnist, digits) or an .npz file; the model's own if left out"
 GRANULARITY_HELP = "what goes together; N:M and blocks take other numbers, too (weight)"
 FACTORS = "2,4,8,16"
 RAY_HELP = (
@@ -35,7 +43,7 @@ VERBS = {
     "arena": "let all methods compete at the same budgets, measured alike",
     "evaluate": "measure accuracy, loss, recall, size and latency",
     "export": "write the model as files that run elsewhere, and verify them",
-}
+} | {name: verb.does for name, verb in MORE_VERBS.items()}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -95,7 +103,7 @@ def _build() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser
         "run": _add_run, "inspect": _add_inspect, "sensitivity": _add_sensitivity,
         "allocate": _add_allocate, "prune": _add_prune, "arena": _add_arena,
         "evaluate": _add_evaluate, "export": _add_export,
-    }  # fmt: skip
+    } | {name: verb.add_options for name, verb in MORE_VERBS.items()}  # fmt: skip
     by_verb: dict[str, argparse.ArgumentParser] = {}
     for name, add in adders.items():
         sentence = VERBS[name][:1].upper() + VERBS[name][1:] + "."
@@ -117,14 +125,6 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, max_help_position=30, width=WIDTH)
 
 
-def _offer(parser: argparse.ArgumentParser, **offered: Mapping[str, str]) -> None:
-    """List the named choices below the options, and have them checked after parsing."""
-    parser.set_defaults(offered=offered)
-    lists = [list_choices(what.replace("_", " "), table) for what, table in offered.items()]
-    texts = [parser.epilog or "", *lists]
-    parser.epilog = "\n\n".join(filter(None, texts))
-
-
 def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="MODEL", help=MODEL_HELP)
     parser.add_argument("--data", metavar="DATA", help=DATA_HELP)
@@ -136,27 +136,27 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         "--ray", metavar="ADDRESS", help="a Ray cluster that the sensitivity page offers to use"
     )
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser window")
-    _offer_device(parser)
+    offer_device(parser)
 
 
 def _add_inspect(parser: argparse.ArgumentParser) -> None:
-    _add_model(parser)
+    add_model(parser)
     parser.add_argument(
         "--granularity",
         metavar="NAME",
         default="channel",
         help="what goes together in the groups that are listed (%(default)s)",
     )
-    _add_json(parser)
-    _offer(parser, granularity=choices.GRANULARITIES)
+    add_json(parser)
+    offer(parser, granularity=choices.GRANULARITIES)
 
 
 def _add_sensitivity(parser: argparse.ArgumentParser) -> None:
-    _add_model(parser)
-    _add_data(parser)
+    add_model(parser)
+    add_data(parser)
     parser.add_argument("--granularity", metavar="NAME", default="weight", help=GRANULARITY_HELP)
     parser.add_argument(
-        "--levels", metavar="A,B,...", type=_numbers, default=_numbers(LEVELS),
+        "--levels", metavar="A,B,...", type=read_numbers, default=read_numbers(LEVELS),
         help=f"sparsities, each between 0 and 1; N:M has one of its own ({LEVELS})",
     )  # fmt: skip
     parser.add_argument(
@@ -176,25 +176,25 @@ def _add_sensitivity(parser: argparse.ArgumentParser) -> None:
         "--cache", metavar="FOLDER", help="keep points here and do not measure them again"
     )
     parser.add_argument("--ray", metavar="ADDRESS", help=RAY_HELP)
-    _add_compute(parser)
-    _add_json(parser)
-    _offer(
+    add_compute(parser)
+    add_json(parser)
+    offer(
         parser, granularity=choices.GRANULARITIES, criterion=choices.CRITERIA,
         repair=choices.REPAIRS, precision=choices.PRECISIONS,
     )  # fmt: skip
 
 
 def _add_allocate(parser: argparse.ArgumentParser) -> None:
-    _add_model(parser)
-    _add_data(parser)
+    add_model(parser)
+    add_data(parser)
     parser.add_argument("--method", required=True, help="how the target is spread over the layers")
     _add_target(parser)
     parser.add_argument("--out", metavar="FILE", help="write the plan here, as YAML")
     add_floor_options(parser)
     add_allocation_options(parser)
-    _add_compute(parser)
-    _add_json(parser)
-    _offer(
+    add_compute(parser)
+    add_json(parser)
+    offer(
         parser, method=choices.ALLOCATIONS, granularity=choices.GRANULARITIES,
         criterion=choices.CRITERIA, repair=choices.REPAIRS, precision=choices.PRECISIONS,
         unit=choices.BUDGETS,
@@ -203,8 +203,8 @@ def _add_allocate(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_prune(parser: argparse.ArgumentParser) -> None:
-    _add_model(parser)
-    _add_data(parser)
+    add_model(parser)
+    add_data(parser)
     parser.add_argument("--plan", metavar="FILE", help="a plan in YAML; or give --method")
     parser.add_argument("--method", help="how the target is spread over the layers")
     _add_target(parser)
@@ -224,9 +224,9 @@ def _add_prune(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--batch-size", metavar="N", type=int, default=128, help="(%(default)s)")
     add_allocation_options(parser)
     parser.add_argument("--out", metavar="DIR", help="export to this folder; no export if left out")
-    _add_compute(parser)
-    _add_json(parser)
-    _offer(
+    add_compute(parser)
+    add_json(parser)
+    offer(
         parser, method=choices.ALLOCATIONS, granularity=choices.GRANULARITIES,
         criterion=choices.CRITERIA, repair=choices.REPAIRS, optimizer=OPTIMIZERS,
         precision=choices.PRECISIONS,
@@ -235,16 +235,16 @@ def _add_prune(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_arena(parser: argparse.ArgumentParser) -> None:
-    _add_model(parser)
-    _add_data(parser)
+    add_model(parser)
+    add_data(parser)
     parser.add_argument("--granularity", metavar="NAME", default="weight", help=GRANULARITY_HELP)
     parser.add_argument("--unit", default="params", help="what a budget counts (%(default)s)")
     parser.add_argument(
-        "--factors", metavar="A,B,...", type=_numbers, default=_numbers(FACTORS),
+        "--factors", metavar="A,B,...", type=read_numbers, default=read_numbers(FACTORS),
         help=f"budgets: one part in so many of the dense model's is kept ({FACTORS})",
     )  # fmt: skip
     parser.add_argument(
-        "--methods", metavar="A,B,...", type=_words, help="who competes; all if left out"
+        "--methods", metavar="A,B,...", type=read_words, help="who competes; all if left out"
     )
     parser.add_argument(
         "--plan", metavar="FILE", help="a plan of your own in YAML, which competes as well"
@@ -277,9 +277,9 @@ def _add_arena(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cache", metavar="FOLDER", help="keep what is measured here, and go on from there"
     )
-    _add_compute(parser)
-    _add_json(parser)
-    _offer(
+    add_compute(parser)
+    add_json(parser)
+    offer(
         parser, unit=choices.BUDGETS, granularity=choices.GRANULARITIES,
         criterion=choices.CRITERIA, repair=choices.REPAIRS,
     )  # fmt: skip
@@ -287,18 +287,18 @@ def _add_arena(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
-    _add_model(parser)
-    _add_data(parser)
+    add_model(parser)
+    add_data(parser)
     parser.add_argument("--split", default="test", help="which images (%(default)s)")
     parser.add_argument("--samples", metavar="N", type=int, help="at most so many images; all")
-    _add_compute(parser, seed=False)
-    _add_json(parser)
-    _offer(parser, split=choices.SPLITS)
+    add_compute(parser, seed=False)
+    add_json(parser)
+    offer(parser, split=choices.SPLITS)
 
 
 def _add_export(parser: argparse.ArgumentParser) -> None:
-    _add_model(parser)
-    _add_data(parser)
+    add_model(parser)
+    add_data(parser)
     parser.add_argument("--format", default="all", help="what to write (%(default)s)")
     parser.add_argument(
         "--out", metavar="FILE", required=True,
@@ -308,24 +308,8 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
         "--samples", metavar="N", type=int, default=256,
         help="images to compare on (%(default)s)",
     )  # fmt: skip
-    _add_json(parser)
-    _offer(parser, format=choices.FORMATS)
-
-
-def _add_model(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
-    parser.add_argument(
-        "--architecture", metavar="NAME", default="",
-        help="what to build from a state dict; guessed from its tensors if left out",
-    )  # fmt: skip
-    parser.add_argument(
-        "--input-shape", metavar="C,H,W", type=_shape,
-        help="images a factory's network takes, such as 1,28,28",
-    )  # fmt: skip
-
-
-def _add_data(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", metavar="DATA", help=DATA_HELP)
+    add_json(parser)
+    offer(parser, format=choices.FORMATS)
 
 
 def _add_target(parser: argparse.ArgumentParser) -> None:
@@ -337,7 +321,7 @@ def _add_target(parser: argparse.ArgumentParser) -> None:
         help="part to prune of the weights, or of the channels, that may be pruned, 0 to 0.99",
     )  # fmt: skip
     parser.add_argument(
-        "--protect", metavar="A,B,...", type=_words,
+        "--protect", metavar="A,B,...", type=read_words,
         help="layers or groups to leave dense; the classifier if left out, '' for none",
     )  # fmt: skip
     parser.add_argument("--granularity", metavar="NAME", help=GRANULARITY_HELP)
@@ -348,47 +332,7 @@ def _add_target(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--criterion", help="how weights are ranked (l1)")
 
 
-def _add_compute(parser: argparse.ArgumentParser, seed: bool = True) -> None:
-    if seed:
-        parser.add_argument("--seed", type=int, help="of all that is random (0)")
-    parser.add_argument("--device", metavar="NAME", default="auto", help="where to compute (auto)")
-    _offer_device(parser)
-
-
-def _offer_device(parser: argparse.ArgumentParser) -> None:
-    """List the devices; their names are checked where torch can tell what is present."""
-    parser.epilog = list_choices("device", choices.DEVICES)
-
-
-def _add_json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--json", metavar="FILE", help="write the result as JSON; - is standard output"
-    )
-
-
 def _port(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 65535:
         raise argparse.ArgumentTypeError(f"{text!r} is no port; choose a number from 1 to 65535")
     return int(text)
-
-
-def _numbers(text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(word) for word in text.split(",") if word.strip())
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no list of numbers; write it like this: 0.1,0.5,0.9"
-        ) from None
-
-
-def _shape(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(word) for word in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no image shape; write it like this: 1,28,28"
-        ) from None
-
-
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(word.strip() for word in text.split(",") if word.strip())

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from workbench.cli.app import add_current_folder
 from workbench.cli.group_tables import groups_text
+from workbench.cli.more_verbs import MORE_VERBS
 from workbench.cli.output import check_json_target, percent, table, write_result
 from workbench.cli.progress import ProgressLine
 from workbench.curve_cache import JsonLinesCache
@@ -17,6 +18,7 @@ from workbench.data import Data
 from workbench.device import choose_device
 from workbench.distributions import LayerDistribution, weight_distributions
 from workbench.errors import DataError
+from workbench.evidence import Evidence
 from workbench.groups import find_groups
 from workbench.layers import inspect
 from workbench.loading import load_data, load_model
@@ -64,7 +66,7 @@ def run_verb(arguments: Namespace) -> None:
 
 
 def _perform(arguments: Namespace) -> Outcome:
-    if arguments.verb in ("allocate", "arena", "prune", "export"):
+    if arguments.verb in ("allocate", "arena", "prune", "export", *MORE_VERBS):
         module = importlib.import_module(f"workbench.cli.{arguments.verb}_verb")
         outcome: Outcome = getattr(module, arguments.verb)(arguments)
         return outcome
@@ -74,17 +76,20 @@ def _perform(arguments: Namespace) -> Outcome:
 
 
 def open_model(arguments: Namespace) -> Model:
-    """The model that MODEL names.
+    """The model that MODEL names; criteria may look at its data, opened when one does.
 
     Raises:
         LoadError: If it cannot be loaded.
     """
     if ":" in arguments.model:
         add_current_folder()
-    return load_model(
+    model = load_model(
         arguments.model, architecture=arguments.architecture,
         input_shape=arguments.input_shape, allow_factory=True,
     )  # fmt: skip
+    if getattr(arguments, "data", None) or model.data_name:
+        return model.with_evidence(Evidence(lambda: open_data(arguments, model)))
+    return model
 
 
 def open_data(arguments: Namespace, model: Model) -> Data:
@@ -93,7 +98,7 @@ def open_data(arguments: Namespace, model: Model) -> Data:
     Raises:
         DataError: If they cannot be loaded, do not fit or are not known.
     """
-    source = arguments.data or model.data_name
+    source = getattr(arguments, "data", None) or model.data_name
     if not source:
         raise DataError(
             f"{model.name} does not say what data it was trained on.",

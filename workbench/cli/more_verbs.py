@@ -1,0 +1,37 @@
+"""Verbs that bring their own options: each is one entry here and one module.
+
+The module is ``workbench.cli.NAME_verb`` with a function of the verb's name; it is imported when
+the verb runs, so that ``--help`` stays quick.
+"""
+
+from argparse import ArgumentParser
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from workbench.cli.ensemble_options import add_ensemble_options
+from workbench.cli.robustness_options import add_robustness_options
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A verb of the command line.
+
+    Attributes:
+        does: What it does, as half a sentence.
+        add_options: Gives its parser what it takes.
+    """
+
+    does: str
+    add_options: Callable[[ArgumentParser], None]
+
+
+MORE_VERBS = {
+    "robustness": Verb(
+        "measure accuracy on corrupted test images, one model beside others", add_robustness_options
+    ),
+    "ensemble": Verb(
+        "combine several models and compare them with the dense one at equal size",
+        add_ensemble_options,
+    ),
+}
+"""In the order in which ``--help`` lists them, after those of the road itself."""
