@@ -11,7 +11,7 @@ from workbench.data import Data
 from workbench.errors import DataError
 from workbench.finetune import FineTuned, FineTuneSettings, finetune
 from workbench.metrics import Measurement, Score, measure, score
-from workbench.model import Model, check_fit
+from workbench.model import Model, with_data
 from workbench.plan import PruningPlan
 from workbench.progress import Progress, Report, ShouldStop, ignore, never
 from workbench.prune import Pruned, prune
@@ -216,7 +216,7 @@ def prune_and_measure(
     Arguments, errors and results are those of ``run_experiment``.
     """
     get_repair(repair)
-    check_fit(model, data)
+    model = with_data(model, data)
     start = time.perf_counter()
     pruned = result = prune(model, plan)
     seconds = time.perf_counter() - start

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from workbench.data import Data
 from workbench.errors import DataError
+from workbench.evidence import Evidence
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +29,7 @@ class Model:
         arguments: What the architecture is built with; plain JSON.
         data_name: Sample data the model was trained on, or empty.
         card: What is recorded about a sample model (training, licence, measured accuracy).
+        evidence: Images that criteria may look at; None where there are none.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Model:
     arguments: Mapping[str, object] = field(default_factory=dict)
     data_name: str = ""
     card: Mapping[str, object] = field(default_factory=dict)
+    evidence: Evidence | None = None
 
     @cached_property
     def digest(self) -> str:
@@ -54,6 +57,13 @@ class Model:
     def with_module(self, module: nn.Module, name: str | None = None) -> "Model":
         """The same model with another module of the same architecture, in eval mode."""
         return replace(self, module=module.eval(), name=name or self.name, card={})
+
+    def with_evidence(self, evidence: Evidence | None) -> "Model":
+        """The same model with images that criteria may look at."""
+        same = replace(self, evidence=evidence)
+        if "digest" in self.__dict__:  # it took a pass over all weights, and stays the same
+            same.__dict__["digest"] = self.digest
+        return same
 
 
 def digest_of_tensors(tensors: Mapping[str, Tensor], salt: str = "") -> str:
@@ -85,6 +95,18 @@ def check_fit(model: Model, data: Data) -> None:
             f"{data.name} has {data.num_classes}.",
             "Choose data with the classes the model was trained on.",
         )
+
+
+def with_data(model: Model, data: Data) -> Model:
+    """The model with its data for criteria to look at; evidence of the same data stays.
+
+    Raises:
+        DataError: If image shape or number of classes differ.
+    """
+    check_fit(model, data)
+    if model.evidence is not None and model.evidence.data.digest == data.digest:
+        return model
+    return model.with_evidence(Evidence(lambda: data))
 
 
 def _shape(shape: tuple[int, ...]) -> str:

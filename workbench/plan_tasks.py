@@ -171,7 +171,11 @@ class _Asked:
     @cached_property
     def model(self) -> Model:
         """The dense model."""
-        return reopen_model(ModelRef.from_dict(self._arguments["model"]), self._store)
+        return reopen_model(
+            ModelRef.from_dict(self._arguments["model"]),
+            self._store,
+            DataRef.from_dict(self._arguments["data"]),
+        )
 
     @cached_property
     def data(self) -> Data:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvTransposeNd
 
-from workbench.criteria import get_criterion, score_layer, score_units
+from workbench.criteria import get_criterion
 from workbench.cutting import cut_tensors, unit_masks
 from workbench.errors import PlanError
 from workbench.granularity import parse_granularity
@@ -15,7 +15,10 @@ from workbench.groups import Group, Groups, find_groups
 from workbench.model import Model
 from workbench.patterns import lowest_pruned, pattern_mask
 from workbench.plan import PruningPlan
+from workbench.scoring import score_layer, score_units
 from workbench.thin import thin_
+
+MASK_PREFIX, KEPT_PREFIX = "pruned/mask/", "pruned/kept/"
 
 Masks = Mapping[str, Tensor]
 """Parameter name to a boolean tensor of its shape; True marks a kept weight."""
@@ -47,6 +50,16 @@ class Pruned:
     def with_module(self, module: nn.Module) -> "Pruned":
         """The same with other weights in the same shapes."""
         return replace(self, model=self.model.with_module(module))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything to keep: the weights, and what was pruned, so that nobody ranks again.
+
+        Masks are kept as ``MASK_PREFIX`` and the parameter's name, one byte a weight; the units
+        that stay as ``KEPT_PREFIX`` and the group's name.
+        """
+        kept = {f"{KEPT_PREFIX}{name}": units for name, units in self.kept.items()}
+        masks = {f"{MASK_PREFIX}{name}": mask for name, mask in self.masks.items()}
+        return {**self.model.module.state_dict(), **masks, **kept}
 
 
 def prune(model: Model, plan: PruningPlan, groups: Groups | None = None) -> Pruned:
@@ -115,7 +128,7 @@ def build_masks(model: Model, plan: PruningPlan, groups: Groups | None = None) -
         key = layer.parameter_name
         weight = model.module.get_parameter(key)
         if groups.num_pruned(name, sparsity):
-            scores = score_layer(criterion, weight, plan.seed, name)
+            scores = score_layer(criterion, model, key, plan.seed, name)
             masks[key] = pattern_mask(scores, groups.granularity, sparsity)
         else:
             masks[key] = torch.ones_like(weight, dtype=torch.bool)
@@ -131,28 +144,62 @@ def apply_masks_(module: nn.Module, masks: Masks) -> None:
 
 
 def restore_pruned(
-    model: Model, plan: PruningPlan, module: nn.Module, digest: str = ""
-) -> Pruned:  # fmt: skip
-    """Put stored weights of a pruned model together again with what was pruned.
+    model: Model, plan: PruningPlan, tensors: Mapping[str, Tensor], digest: str = ""
+) -> Pruned:
+    """Put together again what ``Pruned.tensors`` gave.
+
+    Weights that were kept without what was pruned are accepted too: then the plan is applied once
+    more to tell it.
 
     Args:
-        model: The dense model the plan was applied to; it decides what was pruned.
+        model: The dense model that was pruned.
         plan: The plan.
-        module: The pruned, and perhaps fine-tuned, network.
+        tensors: What was kept of the pruned, and perhaps fine-tuned, network.
         digest: Of the model as it was right after pruning; empty where it is not known. Weights
-            do not tell which channels are gone, this does.
+            alone do not tell which channels are gone, this does.
 
     Raises:
-        PlanError: If a weight that the plan prunes is not zero in ``module``, its layers have
-            other widths, or other channels would be removed today.
+        ValueError: If the weights are no cut of the model.
+        PlanError: If a weight that is masked is not zero, a layer has another width than the plan
+            gives it, or other channels would be removed today.
     """
-    pruned = prune(model, plan)
-    if digest and pruned.kept and pruned.model.digest != digest:
-        raise PlanError(
-            f"Pruning {model.name} by this plan gave the model {digest} then and gives "
-            f"{pruned.model.digest} now: other channels would be removed.",
-            "Prune the dense model again and train it; these weights belong to the earlier one.",
-        )
+    weights, masks, kept = _sorted_out(tensors)
+    module = model.copy_module()
+    thin_(module, weights)
+    if not masks and not kept:
+        pruned = prune(model, plan)
+        if digest and pruned.kept and pruned.model.digest != digest:
+            raise PlanError(
+                f"Pruning {model.name} by this plan gave the model {digest} then and gives "
+                f"{pruned.model.digest} now: other channels would be removed.",
+                "Prune the dense model again and train it; these weights belong to the earlier "
+                "one.",
+            )
+    elif kept:
+        pruned = _remove(model, plan, find_groups(model, plan.granularity), kept)
+    else:
+        pruned = Pruned(model, masks, plan, model)
+    _check_fit(pruned, module)
+    return pruned.with_module(module)
+
+
+def _sorted_out(
+    tensors: Mapping[str, Tensor],
+) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
+    """Weights, masks by parameter, and kept units by group."""
+    parts: dict[str, dict[str, Tensor]] = {"": {}, MASK_PREFIX: {}, KEPT_PREFIX: {}}
+    for name, tensor in tensors.items():
+        prefix = next((p for p in (MASK_PREFIX, KEPT_PREFIX) if name.startswith(p)), "")
+        parts[prefix][name.removeprefix(prefix)] = tensor
+    return parts[""], parts[MASK_PREFIX], parts[KEPT_PREFIX]
+
+
+def _check_fit(pruned: Pruned, module: nn.Module) -> None:
+    """Refuse weights that are not what the plan leaves.
+
+    Raises:
+        PlanError: Naming the first that is not.
+    """
     expected = pruned.model.module.state_dict()
     for key, tensor in module.state_dict().items():
         if key not in expected or tensor.shape != expected[key].shape:
@@ -167,7 +214,6 @@ def restore_pruned(
                 f"{key} has {alive} non-zero weights that the plan prunes.",
                 "Prune the dense model again: these weights belong to another plan.",
             )
-    return pruned.with_module(module)
 
 
 def _groups_of(model: Model, plan: PruningPlan, groups: Groups | None) -> Groups:
@@ -178,9 +224,18 @@ def _groups_of(model: Model, plan: PruningPlan, groups: Groups | None) -> Groups
     return groups
 
 
-def _remove(model: Model, plan: PruningPlan, groups: Groups) -> Pruned:
-    """Remove channels: thinner tensors, and layers that fit them."""
-    removed = _removed(model, plan, groups)
+def _remove(
+    model: Model, plan: PruningPlan, groups: Groups, staying: Mapping[str, Tensor] | None = None
+) -> Pruned:
+    """Remove channels: thinner tensors, and layers that fit them; those that stay may be known."""
+    if staying is None:
+        removed = _removed(model, plan, groups)
+    else:
+        removed = {
+            group.name: _others(staying[group.name], group.num_units)
+            for group in groups.prunable
+            if group.name in staying
+        }
     cut = [group for group in groups.prunable if group.name in removed]
     module = model.copy_module()
     thin_(module, cut_tensors(model.module.state_dict(), cut, removed))
@@ -192,13 +247,12 @@ def _remove(model: Model, plan: PruningPlan, groups: Groups) -> Pruned:
 def _removed(model: Model, plan: PruningPlan, groups: Groups) -> dict[str, Tensor]:
     """Group name to the numbers of the units that a plan removes; every group has an entry."""
     criterion = get_criterion(plan.criterion)
-    tensors = model.module.state_dict()
     removed = {group.name: torch.zeros(0, dtype=torch.long) for group in groups.prunable}
     for name, sparsity in plan.sparsities.items():
         group = groups.group(name)
         count = groups.num_pruned(name, sparsity, plan.channel_multiple)
         if count:
-            scores = score_units(criterion, tensors, group, plan.seed)
+            scores = score_units(criterion, model, group, plan.seed)
             removed[name] = (~lowest_pruned(scores, count)).nonzero().view(-1)
     return removed
 

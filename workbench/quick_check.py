@@ -17,7 +17,7 @@ from workbench.data import Data
 from workbench.device import on_device
 from workbench.groups import Groups, find_groups
 from workbench.layers import inspect
-from workbench.model import Model, check_fit
+from workbench.model import Model, with_data
 from workbench.plan import PruningPlan
 from workbench.progress import ShouldStop, never
 from workbench.prune import build_masks, prune
@@ -91,7 +91,7 @@ class QuickChecker:
         num_calibration: int | None = None, seed: int = 0, device: torch.device | str = "cpu",
         kept_bytes: int = KEPT_BYTES,
     ) -> None:  # fmt: skip
-        check_fit(model, data)
+        model = with_data(model, data)
         self._model, self._data, self._seed = model, data, seed
         self._device, self._kept_bytes = torch.device(device), kept_bytes
         usual = affordable_images(model)

@@ -15,7 +15,7 @@ from workbench.curves import SensitivityCurves
 from workbench.data import Data
 from workbench.errors import SettingsError
 from workbench.groups import Groups
-from workbench.model import Model
+from workbench.model import Model, with_data
 from workbench.plan import PruningPlan
 from workbench.progress import Progress, Report, ShouldStop, ignore, never
 from workbench.trials import Bench, TrialSettings
@@ -126,6 +126,7 @@ def refine(
             f"{evaluations} evaluations were asked for.",
             f"Choose 2 to {MAX_EVALUATIONS}: the plan itself is the first.",
         )
+    model = with_data(model, data)
     held = {name: plan.sparsities.get(name, 0.0) for name in locked or {}}
     members = tuple(
         group for group in groups.prunable

@@ -3,22 +3,37 @@
 from workbench.architectures import ARCHITECTURES
 from workbench.data import Data
 from workbench.errors import StorageError
+from workbench.evidence import Evidence
 from workbench.experiment import Run
 from workbench.loading import load_data, load_model
 from workbench.loading.skeleton import rebuild
 from workbench.model import Model
 from workbench.prune import Pruned, restore_pruned
 from workbench.store import DataRef, ModelRef, Store, StoredRun
-from workbench.thin import thin_
 
 
-def reopen_model(ref: ModelRef, store: Store) -> Model:
+def reopen_model(ref: ModelRef, store: Store, data: DataRef | None = None) -> Model:
     """The model that a reference points to, in eval mode.
+
+    Args:
+        ref: What to open.
+        store: Keeps uploads, and what was gathered from images.
+        data: Images that criteria may look at; opened only when one does.
 
     Raises:
         LoadError: If a sample or factory is no longer there.
         StorageError: If an upload is missing, damaged or of an unknown architecture.
     """
+    model = _reopened(ref, store)
+    return model if data is None else model.with_evidence(evidence(data, store))
+
+
+def evidence(ref: DataRef, store: Store) -> Evidence:
+    """Images that criteria may look at, opened when one does, with the store's memory of them."""
+    return Evidence(lambda: reopen_data(ref, store), store.folder / "evidence")
+
+
+def _reopened(ref: ModelRef, store: Store) -> Model:
     if not ref.tensors:
         return load_model(ref.sample or ref.factory, name=ref.name, allow_factory=bool(ref.factory))
     family = ARCHITECTURES.get(ref.architecture)
@@ -60,15 +75,14 @@ def reopen_run(stored: StoredRun, store: Store) -> Pruned:
         PlanError: If the weights belong to another plan.
     """
     run = Run.from_dict(stored.record)
-    dense = reopen_model(stored.model_ref, store)
-    module = dense.copy_module()
+    dense = reopen_model(stored.model_ref, store, stored.data_ref)
+    stage = run.stage("pruned")
+    tensors = store.load_tensors(stored.weights[run.final.name])
     try:
-        thin_(module, store.load_tensors(stored.weights[run.final.name]))
+        return restore_pruned(dense, run.plan, tensors, stage.digest if stage else "")
     except (ValueError, RuntimeError) as error:
         raise StorageError(
             f"The weights of {stored.name or f'run {stored.number}'} do not fit {dense.name}: "
             f"{error}",
             "Prune the model again: these weights were saved from another network.",
         ) from error
-    stage = run.stage("pruned")
-    return restore_pruned(dense, run.plan, module, stage.digest if stage else "")

@@ -26,7 +26,7 @@ from workbench.fast_points import REPAIR_SAMPLES as FAST_REPAIR_SAMPLES
 from workbench.fast_points import fast_points, interpolated_points
 from workbench.groups import Groups, find_groups
 from workbench.loading.samples import sample_folder
-from workbench.model import Model, check_fit
+from workbench.model import Model, with_data
 from workbench.plain_points import FULL_REPAIR_SAMPLES, plain_points
 from workbench.plan import digest_of_json
 from workbench.progress import Progress, Report, ShouldStop, ignore, never
@@ -112,7 +112,7 @@ def measure_sensitivity(
         DataError: If the data do not fit the model.
         StorageError: If the cache cannot be read or written.
     """
-    check_fit(model, data)
+    model = with_data(model, data)
     get_criterion(settings.criterion)
     get_repair(settings.repair)
     groups = find_groups(model, settings.granularity)
@@ -223,6 +223,7 @@ def measure_points(
         should_stop: True ends early; asked before every pass.
         known: Points that were measured before; fast precision builds on them.
     """
+    model = with_data(model, data)
     groups = groups or find_groups(model, settings.granularity)
     try:
         if settings.precision == "fast":

@@ -11,7 +11,7 @@ from workbench.reopen import reopen_model
 from workbench.saving import part_of
 from workbench.speedup import measure_speedup
 from workbench.staircase import measure_staircase
-from workbench.store import ModelRef, Store
+from workbench.store import DataRef, ModelRef, Store
 
 Arguments = Mapping[str, Any]
 LATENCIES, STAIRCASES = "latencies", "staircases"
@@ -27,15 +27,18 @@ def latency(
     Args:
         store: Keeps the results among the workspace's settings, as ``latencies``.
         workspace_id: Gets them.
-        arguments: ``model`` (reference), ``plan``, ``batch``, ``threads``, ``keys`` (runtime to
-            the key under which its result is kept).
+        arguments: ``model`` and perhaps ``data`` (references), ``plan``, ``batch``, ``threads``,
+            ``keys`` (runtime to the key under which its result is kept).
         report: Hears of every step.
         should_stop: Ends early; a runtime that has no 20 turns is left out.
 
     Returns:
         ``speedups``: runtime to ``LatencyComparison.to_dict()``.
     """
-    dense = reopen_model(ModelRef.from_dict(arguments["model"]), store)
+    data = arguments.get("data")
+    dense = reopen_model(
+        ModelRef.from_dict(arguments["model"]), store, DataRef.from_dict(data) if data else None
+    )
     pruned = prune(dense, PruningPlan.from_dict(arguments["plan"]))
     keys: Mapping[str, str] = arguments["keys"]
     speedups: dict[str, LatencyComparison] = {}

@@ -50,7 +50,7 @@ def sensitivity(
     """
     model_ref, ray = ModelRef.from_dict(arguments["model"]), arguments.get("ray")
     curves = measure_sensitivity(
-        reopen_model(model_ref, store),
+        reopen_model(model_ref, store, DataRef.from_dict(arguments["data"])),
         reopen_data(DataRef.from_dict(arguments["data"]), store),
         SensitivitySettings.from_dict(arguments["settings"]),
         cache=JsonLinesCache(store.curves_folder),
@@ -81,7 +81,7 @@ def experiment(
     """
     model_ref = ModelRef.from_dict(arguments["model"])
     data_ref = DataRef.from_dict(arguments["data"])
-    model, data = reopen_model(model_ref, store), reopen_data(data_ref, store)
+    model, data = reopen_model(model_ref, store, data_ref), reopen_data(data_ref, store)
     settings = arguments.get("finetune")
     run, pruned = run_experiment(
         model,
@@ -103,7 +103,7 @@ def experiment(
         run.to_dict(),
         model_ref=model_ref,
         data_ref=data_ref,
-        weights={run.final.name: pruned.model.module.state_dict()},
+        weights={run.final.name: pruned.tensors()},
         name=arguments.get("name", ""),
     )
     return {"run": stored.number}
@@ -140,7 +140,7 @@ def finetune(
         run.to_dict(),
         model_ref=before.model_ref,
         data_ref=before.data_ref,
-        weights={**before.weights, run.final.name: tuned.model.module.state_dict()},
+        weights={**before.weights, run.final.name: tuned.tensors()},
         name=arguments.get("name", ""),
     )
     return {"run": stored.number}

@@ -8,7 +8,7 @@ from workbench.data import Data
 from workbench.errors import SettingsError
 from workbench.groups import Groups
 from workbench.metrics import Score, score
-from workbench.model import Model, check_fit
+from workbench.model import Model, with_data
 from workbench.plan import PruningPlan
 from workbench.progress import ShouldStop, never
 from workbench.prune import prune
@@ -59,7 +59,7 @@ class Bench:
         self, model: Model, data: Data, groups: Groups, settings: TrialSettings, *,
         device: torch.device | str = "cpu", should_stop: ShouldStop = never,
     ) -> None:  # fmt: skip
-        check_fit(model, data)
+        model = with_data(model, data)
         self._model, self._data, self._groups = model, data, groups
         self._settings, self._device, self._should_stop = settings, device, should_stop
         self._split = data.split("validation", settings.num_samples, settings.seed)

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-from workbench.criteria import get_criterion, score_units
+from workbench.criteria import get_criterion
 from workbench.groups import Groups
 from workbench.model import Model
+from workbench.scoring import score_units
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def rank_units(
         PlanError: If the group is unknown or cannot be cut, or the criterion cannot rank it.
     """
     group = groups.group(name)
-    found = score_units(get_criterion(criterion), model.module.state_dict(), group, seed)
+    found = score_units(get_criterion(criterion), model, group, seed)
     values, order = found.sort(stable=True)
     mean = float(values.mean())
     relative = (values / mean if mean else values + 1).tolist()

@@ -12,7 +12,7 @@ from workbench.allocation import ALLOCATIONS, Budget, allocate, parse_budget
 from workbench.allocation.global_ranking import GlobalRanking
 from workbench.allocation.pool import Pool
 from workbench.allocation.uniform import Uniform
-from workbench.criteria import get_criterion, score_units
+from workbench.criteria import get_criterion
 from workbench.errors import PlanError, SettingsError, SparsityError
 from workbench.groups import find_groups
 from workbench.layers import inspect
@@ -20,6 +20,7 @@ from workbench.model import Model
 from workbench.patterns import unit_scores
 from workbench.plan import num_pruned
 from workbench.prune import build_masks, prune
+from workbench.scoring import score_units
 
 POOL = ("conv1", "conv2", "fc")
 POOL_WEIGHTS = 36 + 144 + 432
@@ -248,8 +249,8 @@ def test_one_ranking_of_blocks_comes_nearest_to_the_target_of_weights(granularit
 def test_one_ranking_of_channels_is_by_share_of_the_group() -> None:
     model = small_model()
     groups = find_groups(model, "channel")
-    criterion, state = get_criterion("l1"), model.module.state_dict()
-    scores = {g.name: score_units(criterion, state, g, 0) for g in groups.prunable}
+    criterion = get_criterion("l1")
+    scores = {g.name: score_units(criterion, model, g) for g in groups.prunable}
     total = sum(map(len, scores.values()))
     plan = allocate(model, "global", sparsity=0.4, granularity="channel")
     kept = prune(model, plan, groups).kept

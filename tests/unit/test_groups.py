@@ -406,10 +406,10 @@ def test_stored_thin_weights_come_back() -> None:
     pruned = prune(model, plan)
     module = model.copy_module()
     thin_(module, pruned.model.module.state_dict())
-    restored = restore_pruned(model, plan, module)
+    restored = restore_pruned(model, plan, module.state_dict())
     assert torch.equal(restored.kept["hidden.0"], pruned.kept["hidden.0"])
     with pytest.raises(PlanError, match="another plan"):
-        restore_pruned(model, plan, model.copy_module())
+        restore_pruned(model, plan, model.module.state_dict())
 
 
 def test_multiples_and_granularities_do_not_mix() -> None:

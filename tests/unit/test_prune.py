@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from tests.unit.small import small_model
 from workbench.errors import PlanError
+from workbench.groups import find_groups
 from workbench.layers import inspect
 from workbench.model import Model
 from workbench.patterns import lowest_pruned, split_counts
@@ -158,10 +159,31 @@ def test_stored_weights_come_back_with_their_masks() -> None:
     trained = pruned.model.copy_module()
     with torch.no_grad():
         trained.fc.weight.mul_(2)
-    restored = restore_pruned(model, plan, trained)
+    restored = restore_pruned(model, plan, trained.state_dict())
     assert torch.equal(restored.masks["fc.weight"], pruned.masks["fc.weight"])
-    assert restored.model.module is trained
+    assert torch.equal(restored.model.module.fc.weight, trained.fc.weight)
     with pytest.raises(
         PlanError, match=r"fc\.weight has \d+ non-zero weights that the plan prunes"
     ):
-        restore_pruned(model, PruningPlan({"fc": 0.8}), trained)
+        restore_pruned(model, PruningPlan({"fc": 0.8}), trained.state_dict())
+
+
+@pytest.mark.parametrize("granularity", ["weight", "channel"])
+def test_what_was_kept_of_a_pruned_model_needs_no_second_ranking(granularity):
+    model = small_model()
+    groups = find_groups(model, granularity).prunable
+    plan = PruningPlan({group.name: 0.5 for group in groups}, granularity, "random", seed=3)
+    pruned = prune(model, plan)
+    kept = {name: tensor.clone() for name, tensor in pruned.tensors().items()}
+    other = PruningPlan(dict(plan.sparsities), granularity, "random", seed=4)
+    restored = restore_pruned(model, other, kept)  # by this seed other units would go
+    assert restored.model.digest == pruned.model.digest != prune(model, other).model.digest
+    assert {n: m.tolist() for n, m in restored.masks.items()} == {
+        n: m.tolist() for n, m in pruned.masks.items()
+    }
+    assert {n: u.tolist() for n, u in restored.kept.items()} == {
+        n: u.tolist() for n, u in pruned.kept.items()
+    }
+    assert {n: u.tolist() for n, u in restored.kept_outputs.items()} == {
+        n: u.tolist() for n, u in pruned.kept_outputs.items()
+    }

@@ -86,8 +86,11 @@ def test_a_run_whose_channels_would_be_others_today_is_refused(
     (stored,) = store.runs(workspace)
     record = copy.deepcopy(dict(stored.record))
     record["stages"][1]["digest"] = "0" * 16
+    before = reopen_run(replace(stored, record=record), store)  # the run keeps what stayed
+    alone = store.save_tensors(before.model.module.state_dict())
+    old = replace(stored, record=record, weights={"repaired": alone, "pruned": alone})
     with pytest.raises(PlanError, match="other channels would be removed"):
-        reopen_run(replace(stored, record=record), store)
+        reopen_run(old, store)
 
 
 def test_weights_of_another_network_are_refused(store: Store, workspace: str) -> None:

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from workbench.allocation.latencies import LatencyTable
-from workbench.criteria import Criterion, score_layer, score_units
+from workbench.criteria import Criterion
 from workbench.curves import SensitivityCurves
 from workbench.errors import PlanError
 from workbench.groups import Group, Groups
 from workbench.model import Model
 from workbench.patterns import nearest_sparsity, pattern_mask, unit_scores
 from workbench.plan import num_pruned
+from workbench.scoring import score_layer, score_units
 
 ROUNDING = 1e-9
 """Room for the rounding of a product of a sparsity and a number of units."""
@@ -130,12 +131,14 @@ class Pool(Members):
         criterion: How weights are ranked.
         seed: Seed of the criterion, and of everything random in the allocation.
         curves: What cutting each group alone costs, for the methods that need to know.
+        trade_off: Exponent of the costs, for the method that weighs scores by them.
     """
 
     model: Model
     criterion: Criterion
     seed: int
     curves: SensitivityCurves | None = None
+    trade_off: float = 1.0
 
     def scores(
         self, change: Callable[[Tensor], Tensor] = lambda scores: scores
@@ -151,8 +154,7 @@ class Pool(Members):
         changed = change if change is not None else _as_they_are
         for group in self.members:
             if self.kind == "channel":
-                tensors = self.model.module.state_dict()
-                yield changed(score_units(self.criterion, tensors, group, self.seed))
+                yield changed(score_units(self.criterion, self.model, group, self.seed))
                 continue
             scores = self._layer_scores(group)
             if self.kind == "nm":
@@ -163,8 +165,8 @@ class Pool(Members):
 
     def _layer_scores(self, group: Group) -> Tensor:
         assert group.layer is not None
-        weight = self.model.module.get_parameter(group.layer.parameter_name)
-        return score_layer(self.criterion, weight, self.seed, group.name)
+        key = group.layer.parameter_name
+        return score_layer(self.criterion, self.model, key, self.seed, group.name)
 
 
 def _as_they_are(scores: Tensor) -> Tensor:

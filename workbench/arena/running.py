@@ -18,7 +18,7 @@ from workbench.curves import SensitivityCurves, SensitivitySettings
 from workbench.data import Data, SplitName
 from workbench.groups import Groups, find_groups
 from workbench.metrics import Score
-from workbench.model import Model, check_fit
+from workbench.model import Model, with_data
 from workbench.plan import PruningPlan, digest_of_json
 from workbench.progress import Progress, Report, ShouldStop, ignore, never
 from workbench.refine import RIVALS
@@ -68,7 +68,7 @@ def run_arena(
         PlanError: If no group can be pruned, or the person's plan does not fit the model.
         StorageError: If a cache cannot be read or written.
     """
-    check_fit(model, data)
+    model = with_data(model, data)
     groups = groups or find_groups(model, settings.granularity)
     groups.require_prunable()
     if curves is None and needs_curves(settings):

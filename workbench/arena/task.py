@@ -47,8 +47,9 @@ def arena(
     Returns:
         ``key`` of the arena (see ``load_arena``) and ``complete``.
     """
-    model = reopen_model(ModelRef.from_dict(arguments["model"]), store)
-    data = reopen_data(DataRef.from_dict(arguments["data"]), store)
+    data_ref = DataRef.from_dict(arguments["data"])
+    model = reopen_model(ModelRef.from_dict(arguments["model"]), store, data_ref)
+    data = reopen_data(data_ref, store)
     settings = ArenaSettings.from_dict(arguments["settings"])
     device = choose_device(arguments.get("device"))
     points = JsonLinesCache(store.curves_folder)

@@ -1,42 +1,19 @@
-"""Criteria: how the weights of a layer are ranked; a higher score is kept."""
+"""Criteria: what ranks the weights of a layer or the channels of a group; a higher score is kept.
 
-from workbench.criteria.magnitude import l1_scores, l2_scores
-from workbench.criteria.random import random_scores
-from workbench.criteria.ranking import Criterion, layer_generator, score_layer
-from workbench.criteria.units import score_units
+One file, one criterion: its function, what is told of it, its formula and its paper. A file that
+is put here is found by itself, on the pages, on the command line and in the tests.
+"""
+
+from typing import cast
+
+from workbench.criteria.criterion import Criterion
 from workbench.errors import PlanError
+from workbench.method import discover
 from workbench.names import suggest
 
-__all__ = [
-    "CRITERIA",
-    "Criterion",
-    "get_criterion",
-    "layer_generator",
-    "score_layer",
-    "score_units",
-]
+__all__ = ["CRITERIA", "Criterion", "get_criterion"]
 
-
-CRITERIA: dict[str, Criterion] = {
-    criterion.name: criterion
-    for criterion in (
-        Criterion(
-            "l1", "Magnitude (L1)", "Prunes the weights of smallest absolute value first.",
-            l1_scores,
-        ),
-        Criterion(
-            "l2", "Magnitude (L2)",
-            "Prunes the weights of smallest square first; for single weights the order is that "
-            "of l1.",
-            l2_scores, squares=True,
-        ),
-        Criterion(
-            "random", "Random",
-            "Prunes weights at random, the baseline that every criterion should beat.",
-            random_scores, weighs=False,
-        ),
-    )
-}  # fmt: skip
+CRITERIA = cast(dict[str, Criterion], discover(__name__, __file__))
 
 
 def get_criterion(name: str) -> Criterion:

@@ -17,7 +17,7 @@ from workbench.errors import JobError, LoadError
 from workbench.groups import Groups, find_groups
 from workbench.loading.factory import call_factory
 from workbench.loading.skeleton import rebuild
-from workbench.model import Model
+from workbench.model import Model, with_data
 from workbench.sensitivity import measure_points
 
 _Named = TypeVar("_Named", Model, Data)
@@ -45,6 +45,7 @@ def measure(order: str, shelf: Mapping[str, Any]) -> Iterator[dict[str, object]]
     settings = SensitivitySettings.from_dict(asked["settings"])
     model = _model_there(json.dumps(asked["model"]), shelf[asked["model"]["digest"]])
     data = _data_there(json.dumps(asked["data"]), shelf[asked["data"]["digest"]])
+    model = _together_there(model, data)
     groups = _groups_there(model, settings.granularity)
     places = [(str(group), float(level)) for group, level in asked["places"]]
     known = [SensitivityPoint.from_dict(values) for values in asked["known"]]
@@ -102,6 +103,12 @@ def _laid_out(array: np.ndarray, strides: Sequence[int]) -> np.ndarray:
     both = zip(array.shape, strides, array.strides, strict=True)
     restored = [before if length == 1 else now for length, before, now in both]
     return np.lib.stride_tricks.as_strided(array, array.shape, restored, writeable=False)
+
+
+@lru_cache(maxsize=1)
+def _together_there(model: Model, data: Data) -> Model:
+    """The model with its data; what criteria gather from them is gathered once."""
+    return with_data(model, data)
 
 
 @lru_cache(maxsize=4)

@@ -20,7 +20,7 @@ from workbench.ui.theme import in_bytes, percent
 
 if TYPE_CHECKING:
     from workbench.encodings import EncodedSizes, Encoding
-    from workbench.store import ModelRef
+    from workbench.store import DataRef, ModelRef
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
 _POLL_S = 1.0
@@ -67,7 +67,7 @@ def _content() -> None:
 
 
 def _account(plan: PruningPlan) -> Account:
-    sizes, theory = _measured(session.model_ref(), plan.digest, plan)
+    sizes, theory = _measured(session.model_ref(), session.workspace().data_ref, plan.digest, plan)
     granularity = parse_granularity(plan.granularity)
     prunes = any(plan.sparsities.values()) and (sizes.sparsity > 0 or sizes.removed > 0)
     return Account(granularity, prunes, sizes, theory, speed_panels.newest(plan))
@@ -76,6 +76,7 @@ def _account(plan: PruningPlan) -> Account:
 @st.cache_resource(show_spinner=False, max_entries=64, hash_funcs=bench.BY_REFERENCE)
 def _measured(
     ref: ModelRef,
+    data_ref: DataRef | None,
     digest: str,  # noqa: ARG001  part of the key
     _plan: PruningPlan,
 ) -> tuple[EncodedSizes, float]:
@@ -83,13 +84,14 @@ def _measured(
 
     Args:
         ref: The dense model.
+        data_ref: Images that the plan's criterion may look at.
         digest: Names the plan.
         _plan: The plan itself.
     """
     from workbench.prune import prune
     from workbench.saving import encode_pruned, theoretical_speedup
 
-    pruned = prune(bench.model(ref), _plan, bench.groups(ref, _plan.granularity))
+    pruned = prune(bench.seeing_model(ref, data_ref), _plan, bench.groups(ref, _plan.granularity))
     return encode_pruned(pruned), theoretical_speedup(pruned)
 
 

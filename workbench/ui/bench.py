@@ -68,6 +68,16 @@ def model(ref: ModelRef) -> Model:
     return reopen_model(ref, store())
 
 
+@st.cache_resource(show_spinner=False, max_entries=16, hash_funcs=BY_REFERENCE)
+def seeing_model(ref: ModelRef, data_ref: DataRef | None) -> Model:
+    """The same model with images that criteria may look at, opened when one does."""
+    from workbench.reopen import evidence
+
+    if data_ref is None:
+        return model(ref)
+    return model(ref).with_evidence(evidence(data_ref, store()))
+
+
 @st.cache_resource(show_spinner=False, max_entries=4, hash_funcs=BY_REFERENCE)
 def data(ref: DataRef) -> Data:
     """The data that a reference points to."""

@@ -20,7 +20,7 @@ from workbench.ui.words import explain
 if TYPE_CHECKING:
     from workbench.groups import Group, Groups
     from workbench.layers import Inspection
-    from workbench.store import ModelRef
+    from workbench.store import DataRef, ModelRef
     from workbench.unit_scores import UnitScores
 
 GROUPS_HEIGHT = 640
@@ -138,7 +138,9 @@ def _show_units(found: Groups, group: Group) -> None:
     plan = session.plan()
     sparsity = plan.sparsities.get(group.name, 0.0) if _is_structured() else 0.0
     count = found.num_pruned(group.name, sparsity, plan.channel_multiple) if sparsity else 0
-    ranked = _ranked(session.model_ref(), group.name, plan.criterion, plan.seed)
+    ranked = _ranked(
+        session.model_ref(), session.workspace().data_ref, group.name, plan.criterion, plan.seed
+    )
     lowest, highest = ranked.scores[0], ranked.scores[-1]
     takeaway = _(
         "By the plan's criterion the scores reach from {low} to {high} times the group's mean."
@@ -164,10 +166,13 @@ def _is_structured() -> bool:
 
 
 @st.cache_resource(show_spinner=False, max_entries=256, hash_funcs=bench.BY_REFERENCE)
-def _ranked(ref: ModelRef, name: str, criterion: str, seed: int) -> UnitScores:
+def _ranked(
+    ref: ModelRef, data_ref: DataRef | None, name: str, criterion: str, seed: int
+) -> UnitScores:
     from workbench.unit_scores import rank_units
 
-    return rank_units(bench.model(ref), bench.groups(ref, "channel"), name, criterion, seed)
+    model = bench.seeing_model(ref, data_ref)
+    return rank_units(model, bench.groups(ref, "channel"), name, criterion, seed)
 
 
 def group_frame(found: Groups, inspection: Inspection) -> pd.DataFrame:

@@ -82,8 +82,11 @@ def data_ref() -> DataRef:
 
 
 def require_model() -> Model:
-    """The model on the bench, shared and read-only. Imports torch: see ``warm.when_warm``."""
-    return bench.model(model_ref())
+    """The model on the bench, shared and read-only. Imports torch: see ``warm.when_warm``.
+
+    Criteria may look at the images on the bench, if there are any.
+    """
+    return bench.seeing_model(model_ref(), workspace().data_ref)
 
 
 def require_data() -> Data:

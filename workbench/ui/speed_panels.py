@@ -143,6 +143,7 @@ def _measure(plan: PruningPlan) -> None:
     request = {
         "model": session.model_ref().to_dict(), "plan": plan.to_dict(), "batch": batch,
         "threads": threads, "keys": keys, "begin": begin,
+        "data": ref.to_dict() if (ref := session.workspace().data_ref) else None,
     }  # fmt: skip
     start_job(LATENCY, _("Timing"), request)
 
