@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from workbench.accounting import PlanSize, size_of_plan
     from workbench.allocation import ALLOCATIONS, Budget, LatencyTable, allocate, parse_budget
     from workbench.arena import Arena, ArenaSettings, run_arena
+    from workbench.catalogue import methods
     from workbench.criteria import CRITERIA
     from workbench.data import Data
     from workbench.device import choose_device
@@ -103,6 +104,7 @@ __all__ = [
     "measure_sensitivity",
     "measure_speedup",
     "measure_staircase",
+    "methods",
     "parse_budget",
     "parse_granularity",
     "preview",
@@ -127,6 +129,7 @@ _HOMES = {
     "accounting": ("PlanSize", "size_of_plan"),
     "allocation": ("ALLOCATIONS", "Budget", "LatencyTable", "allocate", "parse_budget"),
     "arena": ("Arena", "ArenaSettings", "run_arena"),
+    "catalogue": ("methods",),
     "criteria": ("CRITERIA",),
     "data": ("Data",),
     "device": ("choose_device",),

@@ -29,9 +29,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = parse(words)
         if arguments.verb == "run":
             return _run(arguments)
-        from workbench.cli import verbs
+        if arguments.verb == "methods" and not arguments.model:
+            from workbench.cli import methods_verb
 
-        verbs.run_verb(arguments)
+            methods_verb.tell(arguments)  # without torch
+        else:
+            from workbench.cli import verbs
+
+            verbs.run_verb(arguments)
         sys.stdout.flush()
     except WorkbenchError as error:
         _say(f"{error.message}\n{error.hint}" if error.hint else error.message)

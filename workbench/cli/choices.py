@@ -1,36 +1,21 @@
 """The named choices of the command line, each with one sentence.
 
-These tables let ``--help`` answer without importing torch; a test keeps them equal to the
-registries of the core.
+These tables let ``--help`` answer without importing torch: methods tell of themselves through the
+catalogue, and a test keeps all of them equal to the registries of the core.
 """
 
 from collections.abc import Iterable, Mapping
 
 from workbench import corruptions, criteria, ensembles
+from workbench.catalogue import summaries
 from workbench.errors import SettingsError
 from workbench.granularity import EXAMPLES, parse_granularity
 from workbench.names import suggest
 
 GRANULARITIES = {name: parse_granularity(name).summary for name in EXAMPLES}
 CRITERIA = {name: criterion.summary for name, criterion in criteria.CRITERIA.items()}
-ALLOCATIONS = {
-    "uniform": "Prunes every layer or group to the same sparsity.",
-    "uniform_plus": "Prunes all to the same sparsity, but leaves the first layer dense and keeps a "
-    "fifth of the last.",
-    "global": "Ranks the weights of all layers together and prunes the lowest, wherever they are.",
-    "erk": "Keeps more of layers that have few weights for their width (Erdos-Renyi-Kernel).",
-    "lamp": "Ranks all weights together by their part in what is left of their layer.",
-    "equal_loss": "Cuts every group as far as it can alone at one allowed loss increase.",
-    "greedy": "Takes the step of least predicted damage for what it saves, again and again.",
-    "optimal": "Finds the least predicted damage for the budget, at exact costs.",
-    "random": "Draws every layer's share at random, the floor that every method should beat.",
-}
-REPAIRS = {
-    "none": "Leaves the pruned model as it is.",
-    "bn": "Measures the mean and variance in every BatchNorm layer again on unlabelled images.",
-    "full": "Solves every layer for the weights that give what the dense model gives on unlabelled "
-    "images, by least squares.",
-}
+ALLOCATIONS = summaries("allocation")
+REPAIRS = summaries("repair")
 PRECISIONS = {
     "exact": "Measures every layer at every level on all images.",
     "fast": "Takes as few images and levels as the half-width allows; interpolates the rest.",

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from workbench.cli.ensemble_options import add_ensemble_options
+from workbench.cli.methods_options import add_methods_options
 from workbench.cli.robustness_options import add_robustness_options
 
 
@@ -32,6 +33,9 @@ MORE_VERBS = {
     "ensemble": Verb(
         "combine several models and compare them with the dense one at equal size",
         add_ensemble_options,
+    ),
+    "methods": Verb(
+        "list every method, tell of one in full, try it, time all", add_methods_options
     ),
 }
 """In the order in which ``--help`` lists them, after those of the road itself."""
