@@ -10,10 +10,11 @@ from workbench.data import Data
 from workbench.errors import DataError
 from workbench.finetune_settings import DEFAULT_LR, OPTIMIZERS, FineTuneSettings
 from workbench.metrics import Score
-from workbench.model import check_fit
+from workbench.model import Model, check_fit
 from workbench.progress import Report, ShouldStop, ignore, never
 from workbench.prune import Pruned
 from workbench.training import Addition
+from workbench.training.course import plan_course
 from workbench.training.loop import Keep, Training
 
 __all__ = ["DEFAULT_LR", "OPTIMIZERS", "FineTuneSettings", "FineTuned", "finetune"]
@@ -50,9 +51,9 @@ class FineTuned:
 
 def finetune(
     pruned: Pruned, data: Data, settings: FineTuneSettings | None = None, *,
-    additions: Sequence[Addition] = (), keep: Keep = "best",
-    report: Report = ignore, should_stop: ShouldStop = never,
-    device: torch.device | str = "cpu",
+    teacher: Model | None = None, gentle: bool = False, additions: Sequence[Addition] = (),
+    keep: Keep = "best", report: Report = ignore,
+    should_stop: ShouldStop = never, device: torch.device | str = "cpu",
 ) -> FineTuned:  # fmt: skip
     """Train a pruned model on the training split, masks held, and keep its best epoch.
 
@@ -64,6 +65,10 @@ def finetune(
         pruned: Where to start; it stays as it is.
         data: Images that fit the model.
         settings: How to train; None takes the defaults.
+        teacher: Whose answers are learnt where ``settings.distillation`` is not 0; None takes the
+            dense model.
+        gentle: Whether an automatic learning rate is a tenth of the usual one: for a model that
+            was just repaired in full and would first be thrown back by large steps.
         additions: What else takes part, such as a penalty or masks that grow; see ``Addition``.
         keep: ``last`` keeps the last whole epoch instead of the best, for trainings that make a
             model sparser as they go.
@@ -73,19 +78,24 @@ def finetune(
         device: Where to train. The result is on the CPU.
 
     Raises:
-        DataError: If the data do not fit the model or have too few images.
+        DataError: If the data do not fit the model or the teacher, or have too few images.
     """
     settings = settings or FineTuneSettings()
     check_fit(pruned.model, data)
     device = torch.device(device)
-    train, validation = data.split("train"), data.split("validation")
-    if len(train) < 2:
-        raise DataError(f"{data.name} has {len(train)} training images.", "Give at least 2.")
+    if (count := len(data.split("train", 2))) < 2:
+        raise DataError(f"{data.name} has {count} training images.", "Give at least 2.")
+    if not settings.distillation:
+        teacher = None
+    elif teacher is None:
+        teacher = pruned.dense
+    else:
+        check_fit(teacher, data)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(settings.seed)
         training = Training(
-            pruned, train, validation, settings, additions=additions, keep=keep, report=report,
-            should_stop=should_stop, device=device,
+            pruned, data, settings, plan_course(settings, pruned.dense, gentle), teacher=teacher,
+            additions=additions, keep=keep, report=report, should_stop=should_stop, device=device,
         )  # fmt: skip
         training.run()
         kept = training.result()

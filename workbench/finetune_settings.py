@@ -13,6 +13,14 @@ OPTIMIZERS: dict[str, str] = {
     "adam": "Adam: a step size of its own for every weight.",
     "adamw": "Adam with weight decay apart from the gradient.",
 }
+SCHEDULES: dict[str, str] = {
+    "cosine": "Short warm-up, then a cosine down to zero.",
+    "constant": "Short warm-up, then always the highest one.",
+    "step": "Short warm-up; a tenth of it after half of the training, a hundredth after 3/4.",
+    "one_cycle": "From a 25th up to the highest in the first 30 %, then a cosine down to zero.",
+    "restarts": "A cosine down to zero again and again, each time from the highest.",
+    "rewind": "Retraces the learning rates of the last part of the model's own training.",
+}
 DEFAULT_LR = {"sgd": 0.05, "adam": 0.002, "adamw": 0.002}
 MAX_SEED = 2**63 - 1
 
@@ -23,8 +31,7 @@ class FineTuneSettings:
 
     Attributes:
         optimizer: A name in ``OPTIMIZERS``.
-        lr: Highest learning rate, reached after a short warm-up and then lowered along a cosine;
-            None takes the optimiser's usual one.
+        lr: Highest learning rate; None takes the optimiser's usual one.
         epochs: Passes over the training images; 0 trains nothing.
         seconds: Time to train for instead of ``epochs``; None goes by epochs. By time, results
             depend on how busy the machine is.
@@ -33,7 +40,19 @@ class FineTuneSettings:
         weight_decay: Pull of every weight towards zero.
         shift: Pixels by which each training image is moved at random, up to so many each way.
         flip: Whether half of the training images are mirrored left to right.
-        seed: Order of the images, shifts, flips and dropout.
+        seed: Order of the images, shifts, flips, noise and dropout.
+        schedule: How the learning rate goes; a name in ``SCHEDULES``.
+        cycles: Of the schedule ``restarts``: how many cosines follow each other.
+        rewind: Of the schedule ``rewind``: which part of the original training, counted from its
+            end, is retraced; None takes as many epochs as are trained now, where the model's card
+            tells how it was trained, else 0.3.
+        distillation: Weight of the teacher's answers in the loss, 0 to 1; the labels have the
+            rest.
+        temperature: Softens the answers of teacher and student before they are compared.
+        label_smoothing: Part of every label that is spread evenly over all classes.
+        gaussian_noise: Standard deviation of noise on every pixel, as a part of the way from
+            black to white.
+        salt_and_pepper: Part of the pixels that become black or white.
 
     Raises:
         SettingsError: If a value is out of range.
@@ -49,6 +68,14 @@ class FineTuneSettings:
     shift: int = 1
     flip: bool = False
     seed: int = 0
+    schedule: str = "cosine"
+    cycles: int = 2
+    rewind: float | None = None
+    distillation: float = 0.0
+    temperature: float = 4.0
+    label_smoothing: float = 0.0
+    gaussian_noise: float = 0.0
+    salt_and_pepper: float = 0.0
 
     def __post_init__(self) -> None:
         if self.optimizer not in OPTIMIZERS:
@@ -67,6 +94,21 @@ class FineTuneSettings:
         _check("seed", self.seed, 0, MAX_SEED, whole=True)
         if not isinstance(self.flip, bool):
             raise SettingsError(f"flip is {self.flip!r}.", "Choose true or false.")
+        self._check_options()
+
+    def _check_options(self) -> None:
+        if self.schedule not in SCHEDULES:
+            raise SettingsError(
+                f"There is no schedule {self.schedule!r}.", suggest(str(self.schedule), SCHEDULES)
+            )
+        _check("cycles", self.cycles, 1, 100, whole=True)
+        if self.rewind is not None:
+            _check("rewind", self.rewind, 0.01, 1)
+        _check("distillation", self.distillation, 0, 1)
+        _check("temperature", self.temperature, 1, 100)
+        _check("label_smoothing", self.label_smoothing, 0, 0.9)
+        _check("gaussian_noise", self.gaussian_noise, 0, 1)
+        _check("salt_and_pepper", self.salt_and_pepper, 0, 1)
 
     @property
     def highest_lr(self) -> float:

@@ -4,25 +4,35 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from workbench.augment import shift_and_flip
-from workbench.data import Split
+from workbench.data import Data
 from workbench.finetune_settings import FineTuneSettings
 from workbench.metrics import Score, score
+from workbench.model import Model
 from workbench.progress import Progress, Report, ShouldStop
 from workbench.prune import Masks, Pruned, apply_masks_
 from workbench.training.additions import Addition
+from workbench.training.course import learning_rate
+from workbench.training.method import Course
+from workbench.training.objective import Noise, Objective, pixel_range
 from workbench.training.optimizer import MaskedOptimizer
 
 Keep = Literal["best", "last"]
 
 REPORT_SECONDS = 0.1
-WARM_UP = 0.05
+
+
+class _Batch(NamedTuple):
+    """Images as they are trained on, their classes, and the images without noise."""
+
+    images: Tensor
+    labels: Tensor
+    clean: Tensor
 
 
 class Training:
@@ -30,9 +40,10 @@ class Training:
 
     Args:
         pruned: Where to start; it stays as it is.
-        train: Images to train on.
-        validation: Images that tell which epoch is best.
+        data: Its training split is trained on; its validation split tells which epoch is best.
         settings: How to train.
+        course: What the learning rate starts from.
+        teacher: Whose answers are learnt; None learns from labels alone.
         additions: What else takes part.
         keep: Whether the epoch of highest validation accuracy is kept or the last one.
         report: Hears of every tenth of a second and of every epoch.
@@ -48,15 +59,19 @@ class Training:
     """
 
     def __init__(
-        self, pruned: Pruned, train: Split, validation: Split, settings: FineTuneSettings, *,
-        additions: Sequence[Addition], keep: Keep, report: Report, should_stop: ShouldStop,
-        device: torch.device,
+        self, pruned: Pruned, data: Data, settings: FineTuneSettings, course: Course, *,
+        teacher: Model | None, additions: Sequence[Addition], keep: Keep, report: Report,
+        should_stop: ShouldStop, device: torch.device,
     ) -> None:  # fmt: skip
         self._start = time.monotonic()
+        train, validation = data.split("train"), data.split("validation")
         self._module = pruned.model.copy_module().to(device)
         self._format = _fastest_format_(self._module, validation.images[:2].to(device))
         self._train, self._validation = train, validation
-        self._settings, self._device = settings, device
+        self._settings, self._course, self._device = settings, course, device
+        taught = None if teacher is None else teacher.copy_module().to(device)
+        self._objective = Objective(settings, taught)
+        self._noise = Noise(settings, pixel_range(data, train))
         self._report, self._should_stop = report, should_stop
         self._batch = min(settings.batch_size, len(train))
         self._steps_per_epoch = len(train) // self._batch
@@ -138,24 +153,21 @@ class Training:
         return min(1.0, (self.elapsed() - self._validation_seconds) / available)
 
     def _lr(self) -> float:
-        """Warm-up, then a cosine down to zero."""
-        part = self._part()
-        warm = min(1.0, (part + 1e-3) / WARM_UP)
-        return self._settings.highest_lr * warm * 0.5 * (1 + math.cos(math.pi * part))
+        return learning_rate(self._settings, self._course, self._part())
 
     def _train_epoch(self, epoch: int) -> float:
         """One pass over the training images; returns the mean loss."""
         self._module.train()
         total, since, steps = 0.0, 0.0, 0
         done = 0
-        for images, labels in self._batches():
+        for batch in self._batches():
             if self._part() >= 1:
                 break
             if self._should_stop():
                 self.stopped = True
                 break
             lr = self._lr()
-            loss = self._train_step(images, labels, lr)
+            loss = self._train_step(batch, lr)
             if loss is None:
                 self.stopped = True
                 break
@@ -173,7 +185,7 @@ class Training:
                 since, steps = 0.0, 0
         return total / max(1, done)
 
-    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def _batches(self) -> Iterator[_Batch]:
         """Shuffled training images, the incomplete last batch left out."""
         order = torch.randperm(len(self._train), generator=self._generator)
         settings = self._settings
@@ -184,14 +196,17 @@ class Training:
                 self._train.images[chosen], settings.shift, settings.flip, self._generator
             )
             labels = self._train.labels[chosen]
+            batch = _Batch(self._noise(images), labels, images)
             self._train_seconds += time.monotonic() - started
-            yield images, labels
+            yield batch
 
-    def _train_step(self, images: Tensor, labels: Tensor, lr: float) -> float | None:
+    def _train_step(self, batch: _Batch, lr: float) -> float | None:
         """One step; returns the loss, or None if stopped halfway, before any weight moved."""
         started = time.monotonic()
-        images = images.to(self._device, memory_format=self._format)
-        loss = F.cross_entropy(self._module(images), labels.to(self._device))
+        images = batch.images.to(self._device, memory_format=self._format)
+        outputs = self._module(images)
+        clean = images if batch.clean is batch.images else batch.clean.to(self._device)
+        loss = self._objective(outputs, batch.labels.to(self._device), clean)
         loss = self._with_terms(loss)
         value = float(loss.detach())
         if self._should_stop():
