@@ -50,7 +50,9 @@ HOMES: Mapping[str, Home] = {
         "workbench.sparse_training", "SPARSE_METHODS", "SparseMethod",
         files="workbench.sparse_training.penalties",
     ),
-    "finetuning": Home("workbench.training", "FINETUNING", "FineTuning"),
+    "finetuning": Home(
+        "workbench.training", "FINETUNING", "FineTuning", files="workbench.training.methods"
+    ),
     "replacement": Home("workbench.replacement", "REPLACEMENTS", "Replacement"),
     "ensemble": Home("workbench.ensembles", "ENSEMBLES", "Ensemble"),
     "corruption": Home("workbench.corruptions", "CORRUPTIONS", "Corruption"),
@@ -132,8 +134,9 @@ _ALWAYS = {"name", "title", "summary", "explanation", "strengths", "limits"}
 
 def _read_family(home: Home) -> Mapping[str, Method]:
     """The methods of one family; none while its home is not there."""
+    usual = _usual(home)
     files = _files(home.files or home.module)
-    found = [one for path in files for one in _read_file(path, home.kind)]
+    found = [one for path in files for one in _read_file(path, home.kind, usual)]
     demands = list(NEEDS)
     found.sort(key=lambda one: max(map(demands.index, one.needs)))
     found.sort(key=lambda one: [*home.order, one.name].index(one.name))
@@ -147,13 +150,27 @@ def _files(module: str) -> list[Path]:
     ]
 
 
-def _read_file(path: Path, kind: str) -> Iterator[Method]:
+def _usual(home: Home) -> dict[str, object]:
+    """What all methods of a kind tell alike unless they say something else."""
+    for path in _files(home.module):
+        for made in ast.parse(path.read_text("utf-8")).body:
+            if isinstance(made, ast.ClassDef) and made.name == home.kind:
+                return {
+                    line.target.id: _value(line.value, {})
+                    for line in made.body
+                    if isinstance(line, ast.AnnAssign) and line.value is not None
+                    if isinstance(line.target, ast.Name) and line.target.id in _TEXTS
+                }
+    return {}
+
+
+def _read_file(path: Path, kind: str, usual: Mapping[str, object]) -> Iterator[Method]:
     """The methods that a file makes, in the order in which they stand there."""
     tree = ast.parse(path.read_text("utf-8"))
     constants = _constants(tree)
     for call in ast.walk(tree):
         if isinstance(call, ast.Call) and ast.unparse(call.func).rpartition(".")[2] == kind:
-            told = {
+            told = dict(usual) | {
                 word.arg: _value(word.value, constants)
                 for word in call.keywords
                 if word.arg in _TEXTS

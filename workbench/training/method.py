@@ -54,7 +54,6 @@ class FineTuning(Method):
     factor: Callable[[float, Course], float] | None = None
     change: Callable[[Tensor, float, PixelRange, Generator], Tensor] | None = None
     loss: Callable[[Tensor, Tensor, float], Tensor] | None = None
-    needs: tuple[str, ...] = ("training",)
 
     def is_on(self, settings: FineTuneSettings) -> bool:
         """Whether these settings use it."""

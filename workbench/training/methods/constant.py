@@ -24,6 +24,7 @@ METHOD = FineTuning(
     formula=r"\eta(t) = \eta_{\max}",
     paper='Han et al. 2015, "Learning both Weights and Connections", section 3.3 (retraining at '
     "the low learning rate of the end)",
+    needs=("training",),
     strengths="Simple, and can be prolonged at any time.",
     limits="Ends in noise of the size of its steps; usually a little below a falling schedule.",
     settings={"schedule": "constant"},

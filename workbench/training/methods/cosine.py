@@ -26,6 +26,7 @@ METHOD = FineTuning(
     formula=r"\eta(t) = \eta_{\max}\,\tfrac{1}{2}\left(1 + \cos \pi t\right)",
     paper='Loshchilov and Hutter 2017, "SGDR: Stochastic Gradient Descent with Warm Restarts", '
     "section 3 (a single cycle)",
+    needs=("training",),
     strengths="Good whatever the length of the training; nothing to tune.",
     limits="How long it takes must be known from the start: half of a training is not a training "
     "of half the length.",

@@ -47,6 +47,7 @@ METHOD = FineTuning(
     r"\mathrm{softmax}(z^{t}/T)\,\middle\|\,\mathrm{softmax}(z^{s}/T)\right)",
     paper='Hinton, Vinyals and Dean 2015, "Distilling the Knowledge in a Neural Network", '
     "section 2",
+    needs=("training",),
     strengths="Often the most accurate way to train a hard-pruned model; any teacher will do.",
     limits="A second forward pass for every step; the teacher's mistakes are learnt, too.",
     settings={"distillation": 0.7, "temperature": 4.0},

@@ -44,6 +44,7 @@ METHOD = FineTuning(
     paper='Bishop 1995, "Training with Noise is Equivalent to Tikhonov Regularization"; for '
     'corruptions: Rusak et al. 2020, "A Simple Way to Make Neural Networks Robust Against '
     'Diverse Image Corruptions"',
+    needs=("training",),
     strengths="Robust against noise and fine texture, at hardly any cost in time.",
     limits="Clean accuracy falls where the noise is strong; other corruptions gain less.",
     settings={"gaussian_noise": 0.1},

@@ -45,6 +45,7 @@ METHOD = FineTuning(
     formula=r"-\sum_k \left((1-\varepsilon)\,[k=y] + \tfrac{\varepsilon}{K}\right)\log p_k",
     paper='Szegedy et al. 2016, "Rethinking the Inception Architecture for Computer Vision", '
     "section 7",
+    needs=("training",),
     strengths="Costs nothing; helps against overconfidence and wrong labels.",
     limits="Probabilities are no longer to be taken at face value; a smoothed teacher teaches "
     "less (Mueller et al. 2019).",

@@ -40,6 +40,7 @@ METHOD = FineTuning(
     r"\ (t \le 0.3),\quad \eta_{\max}\,\tfrac{1}{2}\left(1 + \cos\pi\tfrac{t-0.3}{0.7}\right)",
     paper='Smith and Topin 2018, "Super-Convergence: Very Fast Training of Neural Networks Using '
     'Large Learning Rates", section 3',
+    needs=("training",),
     strengths="Bears high learning rates; good for long trainings.",
     limits="Its slow start costs short trainings dearly.",
     settings={"schedule": "one_cycle"},

@@ -27,6 +27,7 @@ METHOD = FineTuning(
     r"\left(1 + \cos\left(\pi\,(Ct \bmod 1)\right)\right)",
     paper='Loshchilov and Hutter 2017, "SGDR: Stochastic Gradient Descent with Warm Restarts", '
     "section 3",
+    needs=("training",),
     strengths="Settled models along the way; a way out of poor regions.",
     limits="Each restart first undoes a part of what was gained; of no use for an epoch or two.",
     settings={"schedule": "restarts", "cycles": 2},

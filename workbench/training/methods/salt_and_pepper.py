@@ -44,6 +44,7 @@ METHOD = FineTuning(
     r"\quad \tilde{x} = x \text{ otherwise}",
     paper='Hendrycks and Dietterich 2019, "Benchmarking Neural Network Robustness to Common '
     'Corruptions and Perturbations", section 3 (impulse noise), here for training',
+    needs=("training",),
     strengths="Robust against defective pixels; quick.",
     limits="Clean accuracy falls a little; smooth corruptions such as blur do not gain.",
     settings={"salt_and_pepper": 0.05},

@@ -26,6 +26,7 @@ METHOD = FineTuning(
     ),
     formula=r"\eta(t) = \eta_{\max} \cdot 10^{-[t \ge 1/2] - [t \ge 3/4]}",
     paper='He et al. 2016, "Deep Residual Learning for Image Recognition", section 4.2',
+    needs=("training",),
     strengths="Comparable with much of the literature.",
     limits="Where the drops lie matters and is a matter of taste.",
     settings={"schedule": "step"},
