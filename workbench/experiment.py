@@ -9,7 +9,7 @@ import torch
 
 from workbench.data import Data
 from workbench.errors import DataError
-from workbench.finetune import FineTuned, FineTuneSettings, finetune
+from workbench.finetune import FineTuned, FineTuneSettings, TrainingRecord, finetune
 from workbench.metrics import Measurement, Score, measure, score
 from workbench.model import Model, with_data
 from workbench.plan import PruningPlan
@@ -25,42 +25,6 @@ MESSAGES = {
     "repaired": "Measuring the repaired model",
     "finetuned": "Measuring the fine-tuned model",
 }
-
-
-@dataclass(frozen=True)
-class TrainingRecord:
-    """How a fine-tuning went: what ``finetune`` returned, but for the model.
-
-    Attributes:
-        settings: How it trained.
-        history: One entry per validated epoch, from epoch 0, before training.
-        best_epoch: The epoch that was kept.
-        seconds: Time from start to end.
-        stopped: Whether it was asked to stop.
-        samples_per_second: Training images a second.
-        note: What went wrong; empty where nothing did.
-    """
-
-    settings: FineTuneSettings
-    history: tuple[Mapping[str, Any], ...]
-    best_epoch: int
-    seconds: float
-    stopped: bool
-    samples_per_second: float
-    note: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
-        return vars(self) | {
-            "settings": self.settings.to_dict(),
-            "history": [dict(entry) for entry in self.history],
-        }
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "TrainingRecord":
-        """The reverse of ``to_dict``."""
-        settings = FineTuneSettings.from_dict(values["settings"])
-        return cls(**dict(values) | {"settings": settings, "history": tuple(values["history"])})
 
 
 @dataclass(frozen=True)
@@ -164,8 +128,8 @@ class Run:
 
 def run_experiment(
     model: Model, data: Data, plan: PruningPlan, *, repair: str = "full",
-    finetune: FineTuneSettings | None = None, dense: Stage | None = None,
-    report: Report = ignore, should_stop: ShouldStop = never,
+    finetune: FineTuneSettings | None = None, teacher: Model | None = None,
+    dense: Stage | None = None, report: Report = ignore, should_stop: ShouldStop = never,
     device: torch.device | str = "cpu",
 ) -> tuple[Run, Pruned]:  # fmt: skip
     """Prune, repair and fine-tune a model, and measure every stage.
@@ -176,6 +140,8 @@ def run_experiment(
         plan: What to prune.
         repair: A name in ``REPAIRS``.
         finetune: How to train; None does not train.
+        teacher: Whose answers are learnt, where ``finetune`` asks for distillation; None takes the
+            dense model.
         dense: The dense stage of another run of this model and data, to spare measuring again.
         report: Hears of every step; ``values`` names the ``stage``, and brings its
             ``measurement`` once it is there.
@@ -202,8 +168,9 @@ def run_experiment(
         return run, pruned
     second = _part(report, before / (before + training), 1)
     return finetune_and_measure(
-        run, pruned, data, finetune, report=second, should_stop=should_stop, device=device
-    )
+        run, pruned, data, finetune, teacher=teacher, report=second, should_stop=should_stop,
+        device=device,
+    )  # fmt: skip
 
 
 def prune_and_measure(
@@ -253,18 +220,22 @@ def prune_and_measure(
 
 def finetune_and_measure(
     run: Run, pruned: Pruned, data: Data, settings: FineTuneSettings, *,
-    report: Report = ignore, should_stop: ShouldStop = never,
+    teacher: Model | None = None, report: Report = ignore, should_stop: ShouldStop = never,
     device: torch.device | str = "cpu",
 ) -> tuple[Run, Pruned]:  # fmt: skip
     """Fine-tune the model of a run, measure it and add the stage; also to train further.
 
-    A training that is stopped is measured all the same, and the run says that it was stopped.
+    A training that is stopped is measured all the same, and the run says that it was stopped. An
+    automatic learning rate is a tenth of the usual one right after a full repair: from there large
+    steps lead down first, and a short training does not come back.
 
     Args:
         run: Ends with ``pruned``; it stays as it is.
         pruned: The model of the run's last stage.
         data: The data of the run.
         settings: How to train.
+        teacher: Whose answers are learnt, where the settings ask for distillation; None takes the
+            dense model.
         report: Hears of every step.
         should_stop: Ends training with its best epoch.
         device: Where to train. The result is on the CPU.
@@ -281,10 +252,16 @@ def finetune_and_measure(
     measuring = _cost_of_measuring(data)
     training_part = 1 - measuring / (measuring + _cost_of_training(data, settings))
     tuned = finetune(
-        pruned, data, settings, report=_part(report, 0, training_part, "finetuned"),
-        should_stop=should_stop, device=device,
+        pruned, data, settings, teacher=teacher, gentle=_is_fully_repaired(run),
+        report=_part(report, 0, training_part, "finetuned"), should_stop=should_stop,
+        device=device,
     )  # fmt: skip
-    stage = _finetuned_stage(run, tuned, settings, data, _part(report, training_part, 1), device)
+    record = TrainingRecord(
+        settings, tuned.history, tuned.best_epoch, tuned.seconds, tuned.stopped,
+        tuned.samples_per_second, tuned.note,
+        teacher.name if teacher and settings.distillation else "",
+    )  # fmt: skip
+    stage = _finetuned_stage(run, tuned, record, data, _part(report, training_part, 1), device)
     grown = replace(run, stages=(*run.stages, stage), stopped=run.stopped or tuned.stopped)
     return grown, tuned.pruned
 
@@ -325,15 +302,18 @@ def measure_stage(
     return Stage(name, measurement, validation, model.digest, seconds, training)
 
 
+def _is_fully_repaired(run: Run) -> bool:
+    """Whether the last thing that happened to the model was a full repair."""
+    if not run.stages or run.final.name != "repaired":
+        return False
+    return run.final.repair is not None and run.final.repair.chosen == "full"
+
+
 def _finetuned_stage(
-    run: Run, tuned: FineTuned, settings: FineTuneSettings, data: Data, report: Report,
+    run: Run, tuned: FineTuned, record: TrainingRecord, data: Data, report: Report,
     device: torch.device | str,
 ) -> Stage:  # fmt: skip
     """The stage after a training; weights that did not change are not measured again."""
-    record = TrainingRecord(
-        settings, tuned.history, tuned.best_epoch, tuned.seconds, tuned.stopped,
-        tuned.samples_per_second, tuned.note,
-    )  # fmt: skip
     model = tuned.pruned.model
     if run.stages and run.final.digest == model.digest:
         return replace(run.final, name="finetuned", seconds=tuned.seconds, training=record)

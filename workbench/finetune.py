@@ -17,7 +17,14 @@ from workbench.training import Addition
 from workbench.training.course import plan_course
 from workbench.training.loop import Keep, Training
 
-__all__ = ["DEFAULT_LR", "OPTIMIZERS", "FineTuneSettings", "FineTuned", "finetune"]
+__all__ = [
+    "DEFAULT_LR",
+    "OPTIMIZERS",
+    "FineTuneSettings",
+    "FineTuned",
+    "TrainingRecord",
+    "finetune",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +54,44 @@ class FineTuned:
     stopped: bool
     samples_per_second: float
     note: str = ""
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """How a fine-tuning went: what ``finetune`` returned, but for the model.
+
+    Attributes:
+        settings: How it trained.
+        history: One entry per validated epoch, from epoch 0, before training.
+        best_epoch: The epoch that was kept.
+        seconds: Time from start to end.
+        stopped: Whether it was asked to stop.
+        samples_per_second: Training images a second.
+        note: What went wrong; empty where nothing did.
+        teacher: Name of the model whose answers were learnt; empty for the dense model or none.
+    """
+
+    settings: FineTuneSettings
+    history: tuple[Mapping[str, Any], ...]
+    best_epoch: int
+    seconds: float
+    stopped: bool
+    samples_per_second: float
+    note: str = ""
+    teacher: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return vars(self) | {
+            "settings": self.settings.to_dict(),
+            "history": [dict(entry) for entry in self.history],
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "TrainingRecord":
+        """The reverse of ``to_dict``."""
+        settings = FineTuneSettings.from_dict(values["settings"])
+        return cls(**dict(values) | {"settings": settings, "history": tuple(values["history"])})
 
 
 def finetune(
