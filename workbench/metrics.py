@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from workbench.accounting import size_with_zeros
+from workbench.accounting import PlanSize, size_with_zeros
 from workbench.data import Data, Split, SplitName
 from workbench.device import on_device
 from workbench.errors import DataError
@@ -103,7 +103,7 @@ class Measurement:
 def measure(
     model: Model, data: Data, *, split: SplitName = "test", num_samples: int | None = None,
     latency: bool = True, device: torch.device | str = "cpu", report: Report = ignore,
-    should_stop: ShouldStop = never,
+    should_stop: ShouldStop = never, outputs: list[Tensor] | None = None,
 ) -> Measurement:  # fmt: skip
     """Measure accuracy, size and latency of a model.
 
@@ -116,6 +116,7 @@ def measure(
         device: Where to run.
         report: Hears of every batch.
         should_stop: Ends scoring early; ``samples`` then tells how far it came.
+        outputs: Gets the class scores of every batch, ``(batch, classes)``.
 
     Raises:
         DataError: If the data do not fit the model or the split is empty.
@@ -123,10 +124,10 @@ def measure(
     check_fit(model, data)
     module = on_device(model.module, device)
     images = data.split(split, num_samples)
-    scored = score(module, images, device=device, report=report, should_stop=should_stop)
-    inspection = inspect(model)
-    zeros = {layer.layer_name: layer.num_zeros for layer in inspection.prunable}
-    size = size_with_zeros(inspection, zeros)
+    scored = score(
+        module, images, device=device, report=report, should_stop=should_stop, outputs=outputs
+    )
+    size = measure_size(model)
     result = Measurement(
         split, scored.accuracy, scored.loss, scored.samples, scored.ci_low, scored.ci_high,
         scored.recall, num_params=size.num_params, num_nonzero=count_nonzero(model.module),
@@ -138,9 +139,16 @@ def measure(
     return replace(result, latency_ms=timed.median_ms, latency_spread_ms=timed.spread_ms)
 
 
+def measure_size(model: Model) -> PlanSize:
+    """Parameters, MACs and bytes of a model as it is; zeros among its weights are counted."""
+    inspection = inspect(model)
+    zeros = {layer.layer_name: layer.num_zeros for layer in inspection.prunable}
+    return size_with_zeros(inspection, zeros)
+
+
 def score(
     module: nn.Module, split: Split, *, batch_size: int = BATCH, device: torch.device | str = "cpu",
-    report: Report = ignore, should_stop: ShouldStop = never,
+    report: Report = ignore, should_stop: ShouldStop = never, outputs: list[Tensor] | None = None,
 ) -> Score:  # fmt: skip
     """Classify the images of a split in eval mode; the module stays as it is.
 
@@ -151,6 +159,7 @@ def score(
         device: Where to run.
         report: Hears of every pass.
         should_stop: Asked before every pass but the first; True ends with what is there so far.
+        outputs: Gets the class scores of every pass, ``(batch, classes)``, on the CPU.
 
     Raises:
         DataError: If the split is empty.
@@ -165,9 +174,11 @@ def score(
             if start and should_stop():
                 break
             labels = split.labels[start : start + batch_size]
-            outputs = module(split.images[start : start + batch_size].to(device)).float().cpu()
-            loss += float(F.cross_entropy(outputs, labels, reduction="sum"))
-            found, present = _count_by_class(outputs, labels)
+            answers = module(split.images[start : start + batch_size].to(device)).float().cpu()
+            if outputs is not None:
+                outputs.append(answers)
+            loss += float(F.cross_entropy(answers, labels, reduction="sum"))
+            found, present = _count_by_class(answers, labels)
             hits, totals = (found, present) if not samples else (hits + found, totals + present)
             samples += len(labels)
             report(Progress(samples, len(split), f"Classifying {split.name} images"))
