@@ -1,0 +1,1 @@
+"""Penalties that make zeros; each module with a ``METHOD`` is one."""

@@ -1,0 +1,1 @@
+"""Schedules by which a cut grows during training; each module with a ``METHOD`` is one."""

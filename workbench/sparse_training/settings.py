@@ -1,0 +1,133 @@
+"""The settings of sparse training."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from workbench.errors import SettingsError
+from workbench.finetune_settings import FineTuneSettings
+from workbench.names import suggest
+from workbench.sparse_training.kinds import SparseMethod
+from workbench.sparse_training.registry import get_sparse_method
+
+MAX_STRENGTH = 1e6
+MAX_TARGET = 0.999
+
+
+@dataclass(frozen=True)
+class SparseTrainingSettings:
+    """How zeros are made while a network trains.
+
+    Attributes:
+        method: A name in ``SPARSE_METHODS`` or ``SCHEDULES``.
+        strength: Of the penalty; None takes the method's usual one. Schedules have none.
+        target: Sparsity of what may be cut, or channel pruning ratio over all groups. At this
+            sparsity a penalty stops and its zeros are held; where the training ends short of it,
+            the lowest go. None takes the method's usual one, or lets come out what comes out.
+        granularity: ``weight`` or ``channel``.
+        spare: Layers or groups that stay dense; None spares the classifier.
+        from_scratch: Begin with seeded new weights instead of the trained ones.
+        mix: Of ``elastic``: the L1 part of the penalty, 0 to 1; the rest is L2.
+        ramp: Part of the training in which sparsity or penalty grows, where one does.
+        step: Of ``iterative``: sparsity that is added each time.
+        max_loss: Of ``iterative``: how much validation accuracy may be lost, as a fraction.
+        rounds: Of ``lottery``: trainings, each followed by a cut.
+        rewind_epochs: Of ``lottery``: how long after the beginning the point lies to which the
+            weights go back; 0 goes back to the very first.
+        training: How to train; of ``iterative`` and ``lottery``, how each of several trainings
+            goes.
+
+    Raises:
+        SettingsError: If a value is out of range, or the method cannot do what is asked.
+    """
+
+    method: str = "l1"
+    strength: float | None = None
+    target: float | None = None
+    granularity: str = "weight"
+    spare: tuple[str, ...] | None = None
+    from_scratch: bool = False
+    mix: float = 0.5
+    ramp: float = 0.6
+    step: float = 0.1
+    max_loss: float = 0.01
+    rounds: int = 3
+    rewind_epochs: int = 1
+    training: FineTuneSettings = field(default_factory=FineTuneSettings)
+
+    def __post_init__(self) -> None:
+        method = get_sparse_method(self.method)
+        if self.granularity not in method.granularities:
+            raise SettingsError(
+                f"{method.title} cannot cut at granularity {self.granularity!r}.",
+                suggest(self.granularity, method.granularities),
+            )
+        if self.strength is not None:
+            if method.strength is None:
+                raise SettingsError(
+                    f"{method.title} has no penalty, so strength {self.strength!r} means nothing.",
+                    "Leave the strength out and give a target.",
+                )
+            _check("strength", self.strength, 0, MAX_STRENGTH)
+        if self.target is not None:
+            _check("target", self.target, 0.01, MAX_TARGET)
+        _check("mix", self.mix, 0, 1)
+        _check("ramp", self.ramp, 0.05, 1)
+        _check("step", self.step, 0.01, 0.9)
+        _check("max_loss", self.max_loss, 0, 1)
+        _check("rounds", self.rounds, 1, 50, whole=True)
+        _check("rewind_epochs", self.rewind_epochs, 0, 1_000, whole=True)
+        if not isinstance(self.from_scratch, bool):
+            raise SettingsError(f"from_scratch is {self.from_scratch!r}.", "Choose true or false.")
+        if self.spare is not None:
+            object.__setattr__(self, "spare", tuple(str(name) for name in self.spare))
+
+    @property
+    def chosen(self) -> SparseMethod:
+        """The method itself."""
+        return get_sparse_method(self.method)
+
+    @property
+    def used_strength(self) -> float:
+        """The strength asked for, or the method's usual one; 0 where it has none."""
+        return (self.chosen.strength or 0.0) if self.strength is None else self.strength
+
+    @property
+    def used_target(self) -> float | None:
+        """The target asked for, or the method's usual one; None lets come out what comes out."""
+        return self.chosen.target if self.target is None else self.target
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON or YAML."""
+        spare = None if self.spare is None else list(self.spare)
+        return vars(self) | {"spare": spare, "training": self.training.to_dict()}
+
+    @classmethod
+    def from_dict(cls, values: object) -> "SparseTrainingSettings":
+        """Read settings back; what is missing takes its default.
+
+        Raises:
+            SettingsError: If a setting is unknown or its value out of range.
+        """
+        if not isinstance(values, Mapping):
+            raise SettingsError(
+                f"The settings of sparse training are a {type(values).__name__}, not a mapping.",
+                "Write one 'name: value' per line.",
+            )
+        known = [one.name for one in fields(cls)]
+        for name in values:
+            if name not in known:
+                raise SettingsError(
+                    f"There is no setting {name!r} of sparse training.", suggest(str(name), known)
+                )
+        training = values.get("training")
+        changed = {} if training is None else {"training": FineTuneSettings.from_dict(training)}
+        return cls(**{**values, **changed})
+
+
+def _check(name: str, value: object, low: float, high: float, whole: bool = False) -> None:
+    kinds = int if whole else (int, float)
+    fits = isinstance(value, kinds) and not isinstance(value, bool)
+    if not fits or not low <= value <= high:  # type: ignore[operator]
+        kind = "whole number" if whole else "number"
+        raise SettingsError(f"{name} is {value!r}.", f"Choose a {kind} from {low:g} to {high:,g}.")
