@@ -22,8 +22,8 @@ from workbench.cli.shared_options import (
     read_numbers,
     read_words,
 )
+from workbench.cli.training_options import TRAINING_CHOICES, add_training_options
 from workbench.errors import SettingsError
-from workbench.finetune_settings import OPTIMIZERS
 from workbench.names import suggest
 
 WIDTH = 100
@@ -211,25 +211,15 @@ def _add_prune(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--repair", default="full", help="recovery without labels after pruning (%(default)s)"
     )
-    group = parser.add_argument_group("fine-tuning")
-    group.add_argument(
-        "--finetune-epochs", metavar="N", type=int, default=0,
-        help="passes over the training images, masks held (%(default)s)",
-    )  # fmt: skip
-    group.add_argument(
-        "--finetune-seconds", metavar="S", type=float, help="train for so long instead"
-    )
-    group.add_argument("--optimizer", default="sgd", help="how weights are moved (%(default)s)")
-    group.add_argument("--lr", type=float, help="highest learning rate; the usual one if left out")
-    group.add_argument("--batch-size", metavar="N", type=int, default=128, help="(%(default)s)")
+    add_training_options(parser)
     add_allocation_options(parser)
     parser.add_argument("--out", metavar="DIR", help="export to this folder; no export if left out")
     add_compute(parser)
     add_json(parser)
     offer(
         parser, method=choices.ALLOCATIONS, granularity=choices.GRANULARITIES,
-        criterion=choices.CRITERIA, repair=choices.REPAIRS, optimizer=OPTIMIZERS,
-        precision=choices.PRECISIONS,
+        criterion=choices.CRITERIA, repair=choices.REPAIRS, precision=choices.PRECISIONS,
+        **TRAINING_CHOICES,
     )  # fmt: skip
     parser.epilog = f"{parser.epilog}\n\n{list_choices('budget', choices.BUDGETS)}"
 

@@ -11,6 +11,7 @@ from workbench.cli.choices import BUDGETS, check_choice
 from workbench.cli.export_verb import exported_text
 from workbench.cli.output import percent, write_json
 from workbench.cli.progress import ProgressLine
+from workbench.cli.training_options import training_settings
 from workbench.cli.verbs import (
     Outcome,
     UnfinishedError,
@@ -19,14 +20,16 @@ from workbench.cli.verbs import (
     open_data,
     open_model,
 )
+from workbench.data import Data
 from workbench.device import choose_device
 from workbench.errors import PlanError
 from workbench.experiment import Run, run_experiment
 from workbench.export import Exported, check_target, export_model
-from workbench.finetune_settings import FineTuneSettings
+from workbench.freezing import freeze_plan
 from workbench.groups import find_groups
 from workbench.latency import MIN_RUNS, RUNTIMES
-from workbench.model import Model
+from workbench.loading import load_model
+from workbench.model import Model, check_fit
 from workbench.plan import PruningPlan
 from workbench.plan_file import read_plan
 from workbench.saving import Saving, measure_saving
@@ -38,17 +41,18 @@ def prune(arguments: Namespace) -> Outcome:
     """Plan, prune, repair, fine-tune, measure on the test split, export."""
     _check_source_of_plan(arguments)
     device = choose_device(arguments.device)
-    settings = _finetune_settings(arguments)
+    settings = training_settings(arguments)
     if arguments.out:
         check_target(Path(arguments.out))
     model = open_model(arguments)
     data = open_data(arguments, model)
+    teacher = _teacher(arguments, data)
     plan = _plan(arguments, model)
     with ProgressLine() as line:
         line.start(f"Pruning {model.name}")
         run, pruned = run_experiment(
-            model, data, plan, repair=arguments.repair, finetune=settings, report=line,
-            device=device,
+            model, data, plan, repair=arguments.repair, finetune=settings, teacher=teacher,
+            report=line, device=device,
         )  # fmt: skip
     values = describe(model, data) | _result(run, plan, None)
     text = measurements_table([(stage.name, stage.measurement) for stage in run.stages])
@@ -87,13 +91,13 @@ def _check_source_of_plan(arguments: Namespace) -> None:
         )
 
 
-def _finetune_settings(arguments: Namespace) -> FineTuneSettings | None:
-    settings = FineTuneSettings(
-        optimizer=arguments.optimizer, lr=arguments.lr, epochs=arguments.finetune_epochs,
-        seconds=arguments.finetune_seconds, batch_size=arguments.batch_size,
-        seed=arguments.seed or 0,
-    )  # fmt: skip
-    return settings if settings.epochs or settings.seconds else None
+def _teacher(arguments: Namespace, data: Data) -> Model | None:
+    """The model that ``--teacher`` names; None takes the dense one."""
+    if not arguments.teacher:
+        return None
+    teacher = load_model(arguments.teacher, input_shape=arguments.input_shape, allow_factory=True)
+    check_fit(teacher, data)
+    return teacher
 
 
 def _plan(arguments: Namespace, model: Model) -> PruningPlan:
@@ -120,7 +124,10 @@ def _plan(arguments: Namespace, model: Model) -> PruningPlan:
         for key in ("criterion", "seed", "channel_multiple")
         if getattr(arguments, key) is not None
     }
-    return replace(plan, **changes)
+    plan = replace(plan, **changes)
+    if not arguments.freeze:
+        return plan
+    return freeze_plan(find_groups(model, plan.granularity), plan, arguments.freeze)
 
 
 def _result(run: Run, plan: PruningPlan, exported: Exported | None) -> dict[str, object]:
@@ -139,6 +146,8 @@ def _result(run: Run, plan: PruningPlan, exported: Exported | None) -> dict[str,
     repaired = run.stage("repaired")
     if repaired and repaired.repair:
         values["repair"] = {"method": run.repair} | repaired.repair.to_dict()
+    if run.training:
+        values["training"] = run.training.to_dict()
     files = [str(exported.folder / file.name) for file in exported.files] if exported else []
     return values | {"plan": plan.to_dict(), "files": files, "seconds": seconds}
 
