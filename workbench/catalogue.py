@@ -54,7 +54,9 @@ HOMES: Mapping[str, Home] = {
         "workbench.training", "FINETUNING", "FineTuning", files="workbench.training.methods"
     ),
     "replacement": Home("workbench.replacement", "REPLACEMENTS", "Replacement"),
-    "ensemble": Home("workbench.ensembles", "ENSEMBLES", "Ensemble"),
+    "ensemble": Home(
+        "workbench.ensembles", "ENSEMBLES", "Ensemble", files="workbench.ensembles.methods"
+    ),
     "corruption": Home("workbench.corruptions", "CORRUPTIONS", "Corruption"),
 }  # fmt: skip
 """Every family of ``FAMILIES`` and its home."""

@@ -6,7 +6,7 @@ catalogue, and a test keeps all of them equal to the registries of the core.
 
 from collections.abc import Iterable, Mapping
 
-from workbench import corruptions, criteria, ensembles
+from workbench import criteria
 from workbench.catalogue import summaries
 from workbench.errors import SettingsError
 from workbench.granularity import EXAMPLES, parse_granularity
@@ -37,8 +37,8 @@ SPLITS = {
     "test": "Images for final numbers.",
     "validation": "Images held out of training, for choices.",
 }
-CORRUPTIONS = {name: corruption.summary for name, corruption in corruptions.CORRUPTIONS.items()}
-ENSEMBLES = {name: ensemble.summary for name, ensemble in ensembles.ENSEMBLES.items()}
+CORRUPTIONS = summaries("corruption")
+ENSEMBLES = summaries("ensemble")
 BUDGETS = {
     "params": "Non-zero parameters.",
     "macs": "Theoretical multiply-accumulates.",

@@ -1,22 +1,36 @@
-"""Ensembles: several saved models that answer as one."""
+"""Ensembles: several saved models that answer as one, beside the dense model."""
+
+from typing import TYPE_CHECKING, Any
 
 from workbench.ensembles.ensemble import Combine, Ensemble
-from workbench.errors import SettingsError
-from workbench.method import discover
-from workbench.names import suggest
+from workbench.ensembles.registry import ENSEMBLES, get_ensemble
 
-ENSEMBLES: dict[str, Ensemble] = discover(__name__, __file__)  # type: ignore[assignment]
-"""Every way to combine models by name; a new one is a file of this package with a ``METHOD``."""
+if TYPE_CHECKING:
+    from workbench.ensembles.combining import combine_models
+    from workbench.ensembles.values import Combined, Ensembles, EnsembleSettings, Member
 
-__all__ = ["ENSEMBLES", "Combine", "Ensemble", "get_ensemble"]
+_LATER = {
+    "combine_models": "combining", "Combined": "values", "Ensembles": "values",
+    "EnsembleSettings": "values", "Member": "values",
+}  # fmt: skip
+"""What needs torch, and so is imported when first asked for: the methods' texts need none."""
+
+__all__ = [
+    "ENSEMBLES",
+    "Combine",
+    "Combined",
+    "Ensemble",
+    "EnsembleSettings",
+    "Ensembles",
+    "Member",
+    "combine_models",
+    "get_ensemble",
+]
 
 
-def get_ensemble(name: str) -> Ensemble:
-    """A way to combine models by its name.
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
 
-    Raises:
-        SettingsError: If there is none of that name.
-    """
-    if name not in ENSEMBLES:
-        raise SettingsError(f"There is no ensemble {name!r}.", suggest(name, ENSEMBLES))
-    return ENSEMBLES[name]
+    return getattr(importlib.import_module(f"{__name__}.{_LATER[name]}"), name)

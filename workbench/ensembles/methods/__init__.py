@@ -1,0 +1,1 @@
+"""Ways to combine models, a file each with a ``METHOD``."""
