@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -86,6 +86,8 @@ class Run:
         data_name: Name of the data.
         data_digest: Of the data.
         stopped: Whether it was asked to stop before its end.
+        made_by: Settings of the sparse training that made the zeros; empty where a trained model
+            was cut.
     """
 
     plan: PruningPlan
@@ -96,6 +98,7 @@ class Run:
     data_name: str
     data_digest: str
     stopped: bool = False
+    made_by: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def final(self) -> Stage:
@@ -116,6 +119,7 @@ class Run:
         return vars(self) | {
             "plan": self.plan.to_dict(),
             "stages": [stage.to_dict() for stage in self.stages],
+            "made_by": dict(self.made_by),
         }
 
     @classmethod

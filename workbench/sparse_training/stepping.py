@@ -10,7 +10,7 @@ from workbench.finetune import FineTuned, finetune
 from workbench.finetune_settings import FineTuneSettings
 from workbench.metrics import score
 from workbench.plan import PruningPlan
-from workbench.progress import Progress, Report
+from workbench.progress import Report
 from workbench.prune import Pruned, apply_masks_
 from workbench.sparse_training.addition import (
     at_least_one,
@@ -22,6 +22,7 @@ from workbench.sparse_training.addition import (
 from workbench.sparse_training.curriculum import Curriculum, Trained
 from workbench.sparse_training.ground import Ground
 from workbench.sparse_training.growth import next_step
+from workbench.sparse_training.reporting import part_of
 
 Alive = Mapping[str, Tensor]
 
@@ -74,8 +75,9 @@ def prune_in_steps(curriculum: Curriculum) -> Trained:
         number += 1
         wanted = next_step(good[2], settings.step, ceiling)
         alive = lowest_gone(magnitudes(curriculum.ground, good[0]), good[1], wanted)
-        values = {"sparsity": sparsity_of(alive), "floor": floor}
-        report = _labelled(curriculum.report, number, wanted, values, ceiling)
+        title = f"Step {number}, sparsity {wanted:.1%}"
+        values = {"sparsity": sparsity_of(alive), "floor": floor, "round": number}
+        report = part_of(curriculum.report, good[2] / ceiling, wanted / ceiling, title, values)
         tuned = train_alive(curriculum, good[0], alive, settings.training, report, keep="best")
         journal.add(tuned, values["sparsity"], number)
         stopped = tuned.stopped
@@ -119,19 +121,3 @@ def train_alive(
         keep="last" if keep == "last" else "best", report=report,
         should_stop=curriculum.should_stop, device=curriculum.device,
     )  # fmt: skip
-
-
-def _labelled(
-    report: Report, number: int, wanted: float, values: Mapping[str, float], ceiling: float
-) -> Report:
-    """A report that says which step it is; how many there will be nobody knows."""
-
-    def report_step(progress: Progress) -> None:
-        inside = progress.done / progress.total if progress.total else 0.0
-        done = round(1000 * min(1.0, (wanted - (1 - inside) * 0.1) / ceiling))
-        message = f"Step {number}, sparsity {wanted:.1%}: {progress.message}"
-        report(
-            Progress(max(0, done), 1000, message, {**progress.values, **values, "round": number})
-        )
-
-    return report_step

@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 
-from workbench.progress import Progress, Report
 from workbench.sparse_training.addition import lowest_gone, magnitudes, sparsity_of
 from workbench.sparse_training.curriculum import Curriculum, Trained
 from workbench.sparse_training.fresh import with_new_weights
 from workbench.sparse_training.growth import round_sparsity
+from workbench.sparse_training.reporting import part_of
 from workbench.sparse_training.stepping import Journal, everything, train_alive
 
 
@@ -24,7 +24,7 @@ def draw_ticket(curriculum: Curriculum) -> Trained:
     early = module
     if rewind:
         brief = replace(training, epochs=rewind, seconds=None, schedule="constant")
-        report = _part(curriculum.report, 0, parts, "To the point of rewinding", 0.0)
+        report = part_of(curriculum.report, 0, 1 / parts, "To the point of rewinding", _told(0, 0))
         tuned = train_alive(curriculum, module, alive, brief, report, keep="last")
         journal.add(tuned, 0.0, 0)
         early, stopped = tuned.pruned.model.module, tuned.stopped
@@ -37,7 +37,10 @@ def draw_ticket(curriculum: Curriculum) -> Trained:
             alive = lowest_gone(magnitudes(curriculum.ground, trained), alive, wanted)
         sparsity = sparsity_of(alive)
         title = f"Round {number} of {rounds}, sparsity {sparsity:.1%}"
-        report = _part(curriculum.report, parts - rounds - 1 + number, parts, title, sparsity)
+        place = parts - rounds - 1 + number
+        report = part_of(
+            curriculum.report, place / parts, (place + 1) / parts, title, _told(sparsity, number)
+        )
         tuned = train_alive(curriculum, early, alive, training, report)
         journal.add(tuned, sparsity, number)
         trained, stopped, note = tuned.pruned.model.module, tuned.stopped, tuned.note
@@ -46,13 +49,5 @@ def draw_ticket(curriculum: Curriculum) -> Trained:
     )
 
 
-def _part(report: Report, number: int, count: int, title: str, sparsity: float) -> Report:
-    """A report of one of several equal parts of the work."""
-
-    def report_part(progress: Progress) -> None:
-        inside = progress.done / progress.total if progress.total else 0.0
-        done = round(1000 * (number + inside) / count)
-        values = {**progress.values, "sparsity": sparsity, "round": number}
-        report(Progress(done, 1000, f"{title}: {progress.message}", values))
-
-    return report_part
+def _told(sparsity: float, number: int) -> dict[str, float]:
+    return {"sparsity": sparsity, "round": number}
