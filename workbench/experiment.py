@@ -1,7 +1,7 @@
 """An experiment: prune, repair, fine-tune, and measure every stage on the same images."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -128,6 +128,14 @@ class Run:
         stages = tuple(Stage.from_dict(stage) for stage in values["stages"])
         plan = PruningPlan.from_dict(values["plan"])
         return cls(**dict(values) | {"plan": plan, "stages": stages})
+
+
+def known_dense(runs: Iterable[Run], model: Model, data: Data) -> Stage | None:
+    """The dense model as the latest run with the same model and data measured it, or None."""
+    for run in reversed([*runs]):
+        if (run.model_digest, run.data_digest) == (model.digest, data.digest):
+            return run.stage("dense")
+    return None
 
 
 def run_experiment(
@@ -263,7 +271,7 @@ def finetune_and_measure(
     record = TrainingRecord(
         settings, tuned.history, tuned.best_epoch, tuned.seconds, tuned.stopped,
         tuned.samples_per_second, tuned.note,
-        teacher.name if teacher and settings.distillation else "",
+        teacher.name if teacher and settings.distillation else "", tuned.highest_lr,
     )  # fmt: skip
     stage = _finetuned_stage(run, tuned, record, data, _part(report, training_part, 1), device)
     grown = replace(run, stages=(*run.stages, stage), stopped=run.stopped or tuned.stopped)

@@ -44,6 +44,7 @@ class FineTuned:
         stopped: Whether it was asked to stop.
         samples_per_second: Training images a second, validation not counted; 0 if none.
         note: What went wrong, such as a loss that is no number; empty where nothing did.
+        highest_lr: The highest learning rate of its schedule.
     """
 
     pruned: Pruned
@@ -54,6 +55,7 @@ class FineTuned:
     stopped: bool
     samples_per_second: float
     note: str = ""
+    highest_lr: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ class TrainingRecord:
         samples_per_second: Training images a second.
         note: What went wrong; empty where nothing did.
         teacher: Name of the model whose answers were learnt; empty for the dense model or none.
+        highest_lr: The highest learning rate of its schedule; 0 where it was not recorded.
     """
 
     settings: FineTuneSettings
@@ -79,6 +82,7 @@ class TrainingRecord:
     samples_per_second: float
     note: str = ""
     teacher: str = ""
+    highest_lr: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -127,6 +131,7 @@ def finetune(
     """
     settings = settings or FineTuneSettings()
     check_fit(pruned.model, data)
+    course = plan_course(settings, pruned.dense, gentle)
     device = torch.device(device)
     if (count := len(data.split("train", 2))) < 2:
         raise DataError(f"{data.name} has {count} training images.", "Give at least 2.")
@@ -139,12 +144,13 @@ def finetune(
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(settings.seed)
         training = Training(
-            pruned, data, settings, plan_course(settings, pruned.dense, gentle), teacher=teacher,
-            additions=additions, keep=keep, report=report, should_stop=should_stop, device=device,
+            pruned, data, settings, course, teacher=teacher, additions=additions, keep=keep,
+            report=report, should_stop=should_stop, device=device,
         )  # fmt: skip
         training.run()
         kept = training.result()
     return FineTuned(
         kept, training.kept_score, tuple(training.history), training.kept_epoch,
         training.elapsed(), training.stopped, training.samples_per_second(), training.note,
+        course.highest,
     )  # fmt: skip

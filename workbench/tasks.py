@@ -7,6 +7,7 @@ in the store before the result is told: it survives a server that ends and a pag
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from workbench.arena.task import arena
@@ -117,8 +118,8 @@ def finetune(
     Args:
         store: Keeps the runs and their weights.
         workspace_id: Holds the run and gets the new one.
-        arguments: ``run`` (its number), ``finetune`` (``FineTuneSettings``), ``name`` (may be
-            empty), ``device``.
+        arguments: ``run`` (its number), ``finetune`` (``FineTuneSettings``), ``teacher`` (see
+            ``_teacher``; the dense model if left out), ``name`` (may be empty), ``device``.
         report: Hears of every step; see ``finetune_and_measure``.
         should_stop: Ends training with its best epoch, which is then measured.
 
@@ -134,6 +135,7 @@ def finetune(
         report=report,
         should_stop=should_stop,
         device=choose_device(arguments.get("device")),
+        teacher=_teacher(store, workspace_id, arguments.get("teacher")),
     )
     stored = store.add_run(
         workspace_id,
@@ -181,13 +183,14 @@ def evaluate(
     return measured
 
 
-def _dense_stage(runs: Iterable[StoredRun], model: Model, data: Data) -> Stage | None:
-    """The dense model as the workspace's latest run with the same model and data measured it."""
-    for stored in reversed([*runs]):
-        run = Run.from_dict(stored.record)
-        if (run.model_digest, run.data_digest) == (model.digest, data.digest):
-            return run.stage("dense")
-    return None
+def _teacher(store: Store, workspace_id: str, asked: Arguments | None) -> Model | None:
+    """The model whose answers are learnt: that of a ``run``, by its number, or a ``sample``."""
+    if not asked:
+        return None
+    if "run" in asked:
+        stored = store.run(workspace_id, asked["run"])
+        return replace(reopen_run(stored, store).model, name=stored.name)
+    return reopen_model(ModelRef(name=asked["sample"], sample=asked["sample"]), store)
 
 
 TASKS: dict[str, StoreTask] = {

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import streamlit as st
 
 from workbench.jobs import JobView
-from workbench.ui import run_shelf, session
+from workbench.ui import run_shelf, session, training_form
 from workbench.ui.charts import accuracy_figure, loss_figure, show_chart
 from workbench.ui.errors import guard, plain
 from workbench.ui.i18n import _
@@ -17,11 +17,7 @@ from workbench.ui.job_scope import concerns_bench, job_of_bench
 from workbench.ui.run_shelf import ShelvedRun
 from workbench.ui.theme import percent
 
-if TYPE_CHECKING:
-    from workbench.finetune_settings import FineTuneSettings
-
 PRUNE, FINETUNE = "experiment", "finetune"
-_SETTINGS = "finetune"
 
 
 def is_busy() -> bool:
@@ -51,13 +47,13 @@ def show_finetune() -> None:
         )
     )
     with st.form("finetune_settings"):
-        values = _ask(_remembered())
+        values = training_form.ask()
         sent = st.form_submit_button(
             _("Fine-tune"), type="primary", icon=":material/model_training:", disabled=is_busy()
         )
     if sent:
         with guard():
-            _finetune(current, _settings(values))
+            _finetune(current, values)
             st.rerun()
     if job is not None:
         show_job(FINETUNE, draw=_draw_training if running else None)
@@ -65,81 +61,16 @@ def show_finetune() -> None:
         _draw_history(current)
 
 
-def _ask(before: FineTuneSettings) -> dict[str, Any]:
-    """The widgets of the settings, filled with what was asked last."""
-    from workbench.finetune_settings import OPTIMIZERS
-
-    optimizers = list(OPTIMIZERS)
-    by = {"epochs": _("Epochs"), "seconds": _("Seconds")}
-    first = st.columns(4)
-    asked: dict[str, Any] = {
-        "by": first[0].segmented_control(
-            _("Train for"), list(by), format_func=by.__getitem__, required=True,
-            default="epochs" if before.seconds is None else "seconds",
-            help=_("An epoch is one pass over the training images."),
-        ),
-        "amount": first[1].number_input(
-            _("How many"), 1, 10_000, int(before.seconds or before.epochs),
-            help=_("Epochs or seconds, as chosen beside it."),
-        ),
-        "optimizer": first[2].selectbox(
-            _("Optimiser"), optimizers, optimizers.index(before.optimizer),
-            help="\n\n".join(f"**{name}**: {text}" for name, text in OPTIMIZERS.items()),
-        ),
-        "lr": first[3].number_input(
-            _("Learning rate"), 0.0, 10.0, before.lr, format="%.4f", placeholder=_("automatic"),
-            help=_("The highest one; empty takes the optimiser's usual one."),
-        ),
-    }  # fmt: skip
-    with st.expander(_("More settings"), icon=":material/tune:"):
-        second = st.columns(5, vertical_alignment="bottom")
-        asked |= {
-            "batch_size": second[0].number_input(
-                _("Batch size"), 2, 8192, before.batch_size, help=_("Images in a step.")
-            ),
-            "weight_decay": second[1].number_input(
-                _("Weight decay"), 0.0, 1.0, before.weight_decay, format="%.5f",
-                help=_("Pull of every weight towards zero."),
-            ),
-            "shift": second[2].number_input(
-                _("Shift, pixels"), 0, 8, before.shift,
-                help=_("Training images are moved at random by up to so many pixels."),
-            ),
-            "seed": second[3].number_input(
-                _("Seed"), 0, 2**31 - 1, before.seed, help=_("Decides everything random.")
-            ),
-            "flip": second[4].checkbox(
-                _("Mirror images"), before.flip, help=_("Half of them, left to right.")
-            ),
-        }  # fmt: skip
-    return asked
-
-
-def _settings(values: Mapping[str, Any]) -> FineTuneSettings:
-    from workbench.finetune_settings import FineTuneSettings
-
-    rest = {k: v for k, v in values.items() if k not in ("by", "amount", "lr")}
-    amount = int(values["amount"])
-    by_time = values["by"] == "seconds"
-    return FineTuneSettings(
-        **rest, lr=values["lr"], seconds=float(amount) if by_time else None,
-        epochs=FineTuneSettings().epochs if by_time else amount,
-    )  # fmt: skip
-
-
-def _remembered() -> FineTuneSettings:
-    from workbench.finetune_settings import FineTuneSettings
-
-    kept = session.setting(_SETTINGS)
-    return FineTuneSettings.from_dict(kept) if kept else FineTuneSettings()
-
-
-def _finetune(current: ShelvedRun, settings: FineTuneSettings) -> None:
-    session.remember(**{_SETTINGS: settings.to_dict()})
+def _finetune(current: ShelvedRun, values: Mapping[str, Any]) -> None:
+    settings = training_form.settings_of(values)
+    training_form.remember(values, settings)
     run_shelf.choose_next()
     start_job(
         FINETUNE, _("Fine-tuning {run}").format(run=current.name),
-        session.job_request(run=current.number, finetune=settings.to_dict()),
+        session.job_request(
+            run=current.number, finetune=settings.to_dict(),
+            teacher=training_form.teacher_of(values),
+        ),
     )  # fmt: skip
 
 
@@ -160,6 +91,7 @@ def _draw_history(current: ShelvedRun) -> None:
     training = current.run.training
     if training is not None:
         _draw_curves(training.history, current, training.best_epoch)
+        st.caption(training_form.training_words(training))
 
 
 def _draw_curves(
