@@ -25,6 +25,7 @@ sys.path.insert(0, str(HERE.parent))
 import make_data  # noqa: E402
 
 from workbench.architectures import ARCHITECTURES  # noqa: E402
+from workbench.shared import stored_once  # noqa: E402
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,11 @@ class Recipe:
 
 RECIPES = {
     "digits-mlp": Recipe("mlp", "digits", 80, 3e-3, "adamw", 1e-2, 64, shift=1, flip=False),
+    "digits-shared": Recipe("recursive", "digits", 40, 0.1, batch_size=64, shift=1, flip=False),
+    "digits-resnet50": Recipe(
+        "resnet", "digits", 160, 2e-3, "adamw", 0.02, 48, shift=1, flip=False,
+        arguments={"widths": [16, 32, 64, 128], "blocks": [3, 4, 6, 3], "bottleneck": True},
+    ),
     "fashion-lenet5": Recipe("lenet5", "fashion-mnist", 20, 0.05),
     "fashion-resnet20": Recipe("resnet", "fashion-mnist", 14, 0.3, small_epochs=7),
     "fashion-mobilenet": Recipe("mobilenet", "fashion-mnist", 16, 0.3, weight_decay=2e-4,
@@ -144,7 +150,8 @@ def train(name: str, seed: int) -> None:
     }
     path = HERE / "weights" / f"{name}.safetensors"
     path.parent.mkdir(exist_ok=True)
-    tensors = {key: value.contiguous() for key, value in network.state_dict().items()}
+    state = stored_once(network.state_dict(), network)
+    tensors = {key: value.contiguous() for key, value in state.items()}
     save_file(tensors, path, {"training": json.dumps(record)})
     print(f"wrote {path.name}")
 

@@ -17,49 +17,13 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
+from workbench.coupled import Coupled, Slice, join_shared, with_all_names
+from workbench.shared import all_names
 from workbench.thin import HEADS
 
 _ATTENTION = ("ScaledDotProduct", "BmmBackward", "SoftmaxBackward")
 _RECURRENT = (nn.RNN, nn.LSTM, nn.GRU)
 _GATES = {nn.RNN: 1, nn.LSTM: 4, nn.GRU: 3}
-
-
-@dataclass(frozen=True, eq=False)
-class Slice:
-    """Places of one tensor that go with the units of a group.
-
-    Attributes:
-        parameter: Key in the state dict.
-        dim: Dimension along which places are removed.
-        indices: ``(num_units, per_unit)``, the places of each unit.
-    """
-
-    parameter: str
-    dim: int
-    indices: Tensor
-
-
-@dataclass
-class Coupled:
-    """Channels that hang together, as traced; ``reason`` says why they cannot be cut.
-
-    Attributes:
-        num_units: How many units can go one by one.
-        unit: ``channel``, ``neuron``, ``head`` or ``hidden unit``.
-        producers: Paths of the layers whose outputs go, in the order of the modules.
-        consumers: Paths of the layers whose inputs go.
-        slices: What goes with each unit.
-        reason: Empty where it can be cut.
-        operations: Names of the operations in between, for messages.
-    """
-
-    num_units: int
-    unit: str
-    producers: tuple[str, ...]
-    consumers: tuple[str, ...]
-    slices: tuple[Slice, ...]
-    reason: str = ""
-    operations: tuple[str, ...] = ()
 
 
 def trace_coupling(module: nn.Module, input_shape: Sequence[int]) -> tuple[Coupled, ...]:
@@ -78,10 +42,13 @@ def trace_coupling(module: nn.Module, input_shape: Sequence[int]) -> tuple[Coupl
         warnings.simplefilter("ignore")
         groups = [*_traced_groups(traced, input_shape)]
     paths = {id(part): path for path, part in traced.named_modules(remove_duplicate=False)}
-    aliases = _aliases(traced)
+    aliases = {name: own for own in all_names(traced).values() for name in own}
     found = [one for group in groups for one in _coupled(traced, group, paths, aliases, names)]
-    found.sort(key=lambda one: min(names[path] for path in one.producers))
-    _refuse_overlaps(found, aliases)
+    found = join_shared(found, aliases)
+    for one in found:
+        one.producers = tuple(sorted(one.producers, key=names.__getitem__))
+        one.consumers = tuple(sorted(one.consumers, key=names.__getitem__))
+    found.sort(key=lambda one: names[one.producers[0]])
     return tuple(found)
 
 
@@ -208,17 +175,13 @@ def _coupled(
         )
     for slices, num_units in _slices(places, merged):
         own = {one.parameter.rpartition(".")[0] for one in slices}
-        every = tuple(
-            Slice(alias, one.dim, one.indices)
-            for one in slices
-            for alias in aliases.get(one.parameter, (one.parameter,))
-        )
+        every, unlike = with_all_names(slices, aliases)
         few = "All of it hangs together: no part can go." if num_units < 2 else ""
         consumers = sorted((p for p in own if roles.get(p) == "consumer"), key=order.get)  # type: ignore[arg-type]
         first = tuple(path for path in producers if path in own)
         yield Coupled(
-            num_units, unit, first or tuple(producers), tuple(consumers), every, reason or few,
-            reached,
+            num_units, unit, first or tuple(producers), tuple(consumers), every,
+            reason or unlike or few, reached,
         )  # fmt: skip
 
 
@@ -365,31 +328,6 @@ def _slices(places: _Places, merged: Sequence[int]) -> Iterator[tuple[tuple[Slic
             for key, _ in kind
         ]
         yield tuple(slices), len(own)
-
-
-def _refuse_overlaps(found: Sequence[Coupled], aliases: Mapping[str, Sequence[str]]) -> None:
-    """A tied tensor that two groups would cut in different ways keeps its shape."""
-    first = {alias: names[0] for names in aliases.values() for alias in names}
-    taken: dict[tuple[str, int, int], Coupled] = {}
-    for one in found:
-        for part in one.slices:
-            owner = first.get(part.parameter, part.parameter)
-            for place in part.indices.flatten().tolist():
-                other = taken.setdefault((owner, part.dim, place), one)
-                if other is not one:
-                    reason = f"{owner} is shared by layers of different widths."
-                    other.reason, one.reason = other.reason or reason, one.reason or reason
-
-
-def _aliases(module: nn.Module) -> dict[str, list[str]]:
-    """Every name of a tensor in the state dict by each of its names."""
-    by_id: dict[int, list[str]] = {}
-    for name, tensor in [
-        *module.named_parameters(remove_duplicate=False),
-        *module.named_buffers(remove_duplicate=False),
-    ]:
-        by_id.setdefault(id(tensor), []).append(name)
-    return {name: names for names in by_id.values() for name in names}
 
 
 def _parameter_name(module: nn.Module, parameter: nn.Parameter) -> str:

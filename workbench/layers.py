@@ -43,6 +43,10 @@ class LayerInfo:
         prunable: Whether the weight can be pruned.
         reason: Why not; empty where it can.
         protected: Left dense unless asked for by name: the classifier.
+        uses: Path of the module at every use of the weight in one pass, in order; several where
+            a layer is called again or layers share the weight.
+        shares_with: The layer that the weight is counted and pruned with, where this row is only
+            a further name of it; empty otherwise.
     """
 
     layer_name: str
@@ -56,10 +60,17 @@ class LayerInfo:
     prunable: bool
     reason: str = ""
     protected: bool = False
+    uses: tuple[str, ...] = ()
+    shares_with: str = ""
+
+    @property
+    def shared(self) -> bool:
+        """Whether the weight is used several times in one pass."""
+        return len(self.uses) > 1
 
     def to_dict(self) -> dict[str, object]:
         """Plain values, ready for JSON."""
-        return asdict(self) | {"shape": list(self.shape)}
+        return asdict(self) | {"shape": list(self.shape), "uses": list(self.uses)}
 
 
 @dataclass(frozen=True)
@@ -87,6 +98,12 @@ class Inspection:
         if layer_name in self.by_name:
             return self.by_name[layer_name]
         for layer in self.layers:
+            if layer.layer_name == layer_name and layer.shares_with:
+                raise PlanError(
+                    f"{layer_name} shares its weight with {layer.shares_with}: they are pruned as "
+                    "one.",
+                    f"Give the value to {layer.shares_with!r}.",
+                )
             if layer.layer_name == layer_name:
                 raise PlanError(f"{layer_name} cannot be pruned. {layer.reason}", "Leave it dense.")
         close = get_close_matches(layer_name, self.by_name, 1)
@@ -126,8 +143,9 @@ class Inspection:
 def inspect(model: Model) -> Inspection:
     """List the layers of a model with parameters, zeros, MACs and what can be pruned.
 
-    Every parameter is counted in exactly one row, also where modules share it. MACs come from one
-    forward pass of one image: real output shapes and groups. Products of activations, such as
+    Every parameter is counted in exactly one row, also where modules share it; that row names all
+    uses and has the work of all of them. MACs come from one forward pass of one image: real
+    output shapes and groups. Products of activations, such as
     attention scores, are rows of their own without weights. The classifier, the last layer on the
     way to the output with one row of weights per class, is marked as protected.
     """
@@ -137,9 +155,9 @@ def inspect(model: Model) -> Inspection:
     for path, module in model.module.named_modules():
         own = dict(module.named_parameters(recurse=False))
         new = {key: p for key, p in own.items() if id(p) not in owners}
-        rows.extend(_tied(path, module, own.keys() - new.keys(), owners))
+        tied = [*_tied(path, module, own, new, owners)]
         owners.update({id(parameter): _join(path, key) for key, parameter in new.items()})
-        rows.extend(_rows(path, module, new, count))
+        rows.extend(tied or _rows(path, module, new, count))
         if path in count.products:
             rows.append(_product(path, count.products[path]))
     return Inspection(_protect_classifier(tuple(rows), count, model.num_classes))
@@ -166,13 +184,15 @@ def _rows(
             macs=count.by_parameter.get(_join(path, key), 0),
             prunable=not reason,
             reason=reason,
+            uses=tuple(count.uses.get(_join(path, key), ())),
         )
     if matrices and not bare:
         return
     if rest and (isinstance(module, _NORMS) or _is_library(module)):
-        yield _unprunable(
+        row = _unprunable(
             path or type(module).__name__, type(module).__name__, rest, _why_not(module)
         )
+        yield replace(row, uses=(path,) * count.calls[path])
     else:
         for key, parameter in rest.items():
             why = "It is added to activations or scales them; it is no weight matrix."
@@ -191,7 +211,7 @@ def _is_matrix(
 def _why_not_matrix(weight: nn.Parameter, path: str, full: str, count: MacCount) -> str:
     if weight.numel() < FEW_WEIGHTS:
         return f"It has only {weight.numel()} weights."
-    if full not in count.by_parameter and path not in count.reached:
+    if full not in count.by_parameter and path not in count.calls:
         return "The network never uses it: an image passes through without reaching it."
     return ""
 
@@ -214,15 +234,24 @@ def _unprunable(
 
 
 def _tied(
-    path: str, module: nn.Module, keys: Collection[str], owners: Mapping[int, str]
-) -> Iterator[LayerInfo]:
-    """A row without parameters for each weight that an earlier module holds already."""
-    for key in sorted(keys):
-        parameter = module.get_parameter(key)
-        if parameter.dim() >= 2:
-            reason = f"It shares its weight with {owners[id(parameter)].removesuffix('.weight')}."
-            yield LayerInfo(path or key, type(module).__name__, "", tuple(parameter.shape),
-                            0, 0, 0, 0, False, reason)  # fmt: skip
+    path: str, module: nn.Module, own: Mapping[str, nn.Parameter], new: Mapping[str, nn.Parameter],
+    owners: Mapping[int, str],
+) -> Iterator[LayerInfo]:  # fmt: skip
+    """A row for each weight that an earlier module holds already; what is new is with the first.
+
+    A module that has a weight of its own beside gets its ordinary rows instead.
+    """
+    weights = {key: p for key, p in own.items() if p.dim() >= 2}
+    if any(key in new for key in weights):
+        return
+    rest = sum(parameter.numel() for parameter in new.values())
+    for index, (key, parameter) in enumerate(weights.items()):
+        owner = owners[id(parameter)].removesuffix(".weight")
+        name = path if path and len(weights) == 1 else _join(path, key)
+        yield LayerInfo(
+            name, type(module).__name__, "", tuple(parameter.shape), 0, 0 if index else rest, 0, 0,
+            False, f"It shares its weight with {owner}.", shares_with=owner,
+        )  # fmt: skip
 
 
 def _product(path: str, macs: int) -> LayerInfo:

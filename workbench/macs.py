@@ -7,6 +7,7 @@ factors are activations, as in attention, it belongs to the module that was runn
 
 import threading
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -33,12 +34,17 @@ class MacCount:
             last multiplied, so the last one is nearest to the output.
         products: MACs of activations multiplied with each other, by the path of the innermost
             module that was running.
-        reached: Paths of the modules that ran.
+        calls: Paths of the modules that ran, each with how often.
+        uses: Path of the module that was running at every use of a parameter as a factor, by
+            parameter name and in order. A layer that is called twice uses its weight twice; parts
+            of a weight that one call multiplies one by one are one use, and so are all steps of a
+            recurrent layer.
     """
 
     by_parameter: dict[str, int] = field(default_factory=dict)
     products: dict[str, int] = field(default_factory=dict)
-    reached: set[str] = field(default_factory=set)
+    calls: Counter[str] = field(default_factory=Counter)
+    uses: dict[str, list[str]] = field(default_factory=dict)
 
     def add(self, parameter: str, macs: int) -> None:
         """Charge a parameter and move it to the end of the order."""
@@ -80,7 +86,10 @@ class _Counter(TorchDispatchMode):
         self._starts = [begin for begin, _, _ in ranges]
         self._ends = [end for _, end, _ in ranges]
         self._names = [name for _, _, name in ranges]
-        self._running: list[tuple[str, nn.Module]] = []
+        self._sizes = {name: p.numel() for name, p in parameters.items()}
+        self._first_names = {id(p): name for name, p in parameters.items()}
+        self._running: list[tuple[str, nn.Module, int]] = []
+        self._used: dict[tuple[str, int], float] = {}
 
     def __torch_dispatch__(
         self,
@@ -90,7 +99,7 @@ class _Counter(TorchDispatchMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         output = func(*args, **(kwargs or {}))
-        if not any(isinstance(module, RECURRENT) for _, module in self._running):
+        if not any(isinstance(module, RECURRENT) for _, module, _ in self._running):
             packet = func.overloadpacket
             if packet in _MATRIX:
                 self._matrix(*(args[i] for i in _MATRIX[packet]))
@@ -117,18 +126,35 @@ class _Counter(TorchDispatchMode):
         self._charge(scores * (query.shape[-1] + value.shape[-1]))
 
     def _charge(self, macs: int, *factors: Tensor) -> None:
-        path, module = self._running[-1] if self._running else ("", nn.Module())
-        name = next((n for n in map(self._owner, factors) if n), "") or _computed(path, module)
+        path, module, call = self._running[-1] if self._running else ("", nn.Module(), 0)
+        owned = [(name, factor) for factor in factors if (name := self._owner(factor))]
+        name, factor = owned[0] if owned else (self._computed(module), None)
         if name and factors:
             self.count.add(name, macs)
+            self._use(name, path, call, self._sizes[name] if factor is None else factor.numel())
         else:
             self.count.products[path] = self.count.products.get(path, 0) + macs
+
+    def _use(self, name: str, path: str, call: int, numbers: int) -> None:
+        """Note that a call of a module multiplied so many numbers of a parameter."""
+        before = self._used.get((name, call), 0.0)
+        after = before + min(1.0, numbers / self._sizes[name])
+        self._used[name, call] = after
+        fresh = max(1, round(after)) - (max(1, round(before)) if before else 0)
+        self.count.uses.setdefault(name, []).extend([path] * fresh)
 
     def _owner(self, tensor: Tensor) -> str:
         """Name of the parameter in whose memory a tensor lies, or nothing."""
         address = tensor.data_ptr()
         index = bisect_right(self._starts, address) - 1
         return self._names[index] if index >= 0 and address < self._ends[index] else ""
+
+    def _computed(self, module: nn.Module) -> str:
+        """The weight behind a factor that a layer computed, say from a weight and its norm."""
+        weights = [parameter for parameter in module.parameters() if parameter.dim() >= 2]
+        if not isinstance(module, (nn.Linear, nn.modules.conv._ConvNd)) or not weights:
+            return ""
+        return self._first_names.get(id(weights[-1]), "")
 
     @contextmanager
     def following(self, module: nn.Module) -> Iterator[None]:
@@ -141,8 +167,8 @@ class _Counter(TorchDispatchMode):
 
         def enter(path: str, child: nn.Module) -> None:
             if threading.get_ident() == thread:
-                self._running.append((path, child))
-                self.count.reached.add(path)
+                self.count.calls[path] += 1
+                self._running.append((path, child, self.count.calls.total()))
 
         def leave(path: str, child: nn.Module, inputs: tuple[Any, ...]) -> None:
             if threading.get_ident() != thread:
@@ -166,14 +192,8 @@ class _Counter(TorchDispatchMode):
     def _recurrent(self, path: str, module: nn.Module, inputs: Any) -> None:
         """Every weight matrix works once at every step of every sequence."""
         steps = (inputs if isinstance(inputs, Tensor) else inputs.data).shape[:-1].numel()
-        for key, parameter in module.named_parameters():
+        for parameter in module.parameters():
             if parameter.dim() == 2:
-                self.count.add(f"{path}.{key}" if path else key, parameter.numel() * steps)
-
-
-def _computed(path: str, module: nn.Module) -> str:
-    """The weight behind a factor that a layer computed first, say from a weight and its norm."""
-    names = [key for key, parameter in module.named_parameters() if parameter.dim() >= 2]
-    if not isinstance(module, (nn.Linear, nn.modules.conv._ConvNd)) or not names:
-        return ""
-    return f"{path}.{names[-1]}" if path else names[-1]
+                name = self._first_names[id(parameter)]
+                self.count.add(name, parameter.numel() * steps)
+                self.count.uses.setdefault(name, []).append(path)

@@ -10,6 +10,7 @@ from workbench.latency import RUNTIMES, LatencyComparison, check_runtime, check_
 from workbench.layers import inspect
 from workbench.progress import Progress, Report, ShouldStop, ignore, never
 from workbench.prune import Pruned
+from workbench.shared import stored_once
 from workbench.speedup import RUNS, measure_speedup
 
 
@@ -80,8 +81,9 @@ def measure_saving(
 
 def encode_pruned(pruned: Pruned) -> EncodedSizes:
     """What a pruned model takes in every encoding, and its file on disk."""
+    dense, own = pruned.dense.module, pruned.model.module
     return measure_encodings(
-        pruned.dense.module.state_dict(), pruned.model.module.state_dict(),
+        stored_once(dense.state_dict(), dense), stored_once(own.state_dict(), own),
         parse_granularity(pruned.plan.granularity),
     )  # fmt: skip
 

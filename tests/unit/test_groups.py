@@ -296,11 +296,46 @@ class Tied(nn.Module):
         return self.one(self.first(x).relu()) + self.two(self.second(x).relu())
 
 
-def test_layers_that_share_a_weight_keep_their_widths() -> None:
-    groups = groups_of(Tied())
-    reasons = {g.name: g.reason for g in groups.groups if not g.prunable}
-    assert "first.weight is shared by layers" in reasons["first"]
-    assert "first.weight is shared by layers" in reasons["second"]
+def test_layers_that_share_a_weight_lose_the_same_neurons() -> None:
+    model = model_of(Tied())
+    groups = find_groups(model, "channel")
+    group = groups.group("first")
+    assert (group.layers, group.consumers) == (("first", "second"), ("one", "two"))
+    plan = PruningPlan({"first": 0.5}, granularity="channel")
+    thin, zeroed = prune(model, plan, groups), preview(model, plan, groups)
+    assert thin.model.module.second.weight is thin.model.module.first.weight
+    assert thin.model.module.first.weight.shape == (4, 12)
+    torch.testing.assert_close(scores_of(thin.model), scores_of(zeroed.model), rtol=0, atol=1e-5)
+    size = size_of_plan(groups, plan)
+    assert (size.num_nonzero, size.macs) == (
+        inspect(thin.model).num_params, inspect(thin.model).macs
+    )  # fmt: skip
+
+
+class Crossed(nn.Module):
+    """A weight that one layer gives to all neurons and another only to the first of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wide, self.narrow = nn.Linear(12, 8, bias=False), nn.Linear(12, 8, bias=False)
+        self.narrow.weight = self.wide.weight
+        self.after, self.last = nn.Linear(16, 4), nn.Linear(8, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.mean((1, 2))
+        both = torch.cat([self.wide(x).relu(), self.wide(x * 2).relu()], 1)
+        return self.after(both) + self.last(self.narrow(x).roll(1, 1).relu())
+
+
+def test_a_shared_weight_whose_rows_go_different_ways_is_left_or_cut_rightly() -> None:
+    model = model_of(Crossed())
+    groups = find_groups(model, "channel")
+    for group in groups.prunable:
+        plan = PruningPlan({group.name: 0.5}, granularity="channel")
+        thin, zeroed = prune(model, plan, groups), preview(model, plan, groups)
+        torch.testing.assert_close(
+            scores_of(thin.model), scores_of(zeroed.model), rtol=0, atol=1e-5
+        )
 
 
 class Shuffle(nn.Module):

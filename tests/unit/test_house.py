@@ -33,12 +33,13 @@ ROWS = (
         "accounting", "allocation", "criteria", "curves", "distributions", "encodings", "latency",
         "metrics", "pareto", "prediction", "prune", "reconstruct", "repair", "sampling", "scoring",
         "tape",
-        "unit_scores", "gathering", "class_metrics", "paired", "shared", "stages", "freezing",
+        "unit_scores", "gathering", "class_metrics", "paired", "stages", "freezing",
     },
     {
         "architectures", "augment", "coupling", "cutting", "data", "data_checks", "device",
         "finetune_settings", "granularity", "groups", "layers", "loading", "macs", "model",
         "patterns", "plan", "plan_file", "thin", "weight_scan", "corruptions", "evidence",
+        "shared", "coupled",
     },
     {"errors", "method", "names", "progress"},
 )  # fmt: skip

@@ -11,7 +11,7 @@ from types import ModuleType
 
 from torch import Tensor, nn
 
-from workbench.architectures import gru, lenet5, mlp, mobilenet, resnet, vit
+from workbench.architectures import gru, lenet5, mlp, mobilenet, recursive, resnet, vit
 
 Shape = tuple[int, int, int]
 
@@ -64,6 +64,8 @@ ARCHITECTURES: dict[str, Architecture] = {
         _family("mobilenet", "MobileNet (inverted residuals)", mobilenet, mobilenet.MobileNet,
                 _square),
         _family("vit", "Vision transformer", vit, vit.ViT, _square),
+        _family("recursive", "Recursive CNN (shared weights)", recursive, recursive.Recursive,
+                lambda a: (int(a.get("in_channels", 1)), 8, 8)),  # type: ignore[call-overload]
         _family("gru", "GRU over image rows", gru, gru.RowGRU,
                 lambda a: (1, 28, int(a.get("row", 28)))),  # type: ignore[call-overload]
     )

@@ -14,6 +14,7 @@ from torch.export import Dim, ExportedProgram
 
 from workbench.errors import ExportError
 from workbench.names import suggest
+from workbench.shared import stored_once
 
 INPUT, OUTPUT, BATCH = "images", "scores", "batch"
 
@@ -153,13 +154,14 @@ def safetensors_bytes(module: nn.Module, record: Mapping[str, object]) -> bytes:
     """The state dict in safetensors, with a record that lets the workbench open it again.
 
     Args:
-        module: On the CPU. Weights that it shares are written once for every name.
+        module: On the CPU. What its layers share is written once, under its first name.
         record: Name, architecture, arguments and data; plain JSON.
     """
     import safetensors.torch
 
     tensors = {
-        name: tensor.detach().clone().contiguous() for name, tensor in module.state_dict().items()
+        name: tensor.detach().clone().contiguous()
+        for name, tensor in stored_once(module.state_dict(), module).items()
     }
     metadata = {"format": "pt", "training": json.dumps(dict(record))}
     content: bytes = safetensors.torch.save(tensors, metadata)

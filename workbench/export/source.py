@@ -13,6 +13,7 @@ from workbench.errors import ExportError
 from workbench.export.before import is_thin
 from workbench.model import Model
 from workbench.names import suggest
+from workbench.shared import second_names
 
 _HELPER_IMPORTS = """
 import json
@@ -53,8 +54,8 @@ def load(path: str | Path | None = None, device: str = "cpu") -> nn.Module:
     path = Path(path) if path else Path(__file__).resolve().with_name("weights.safetensors")
     network = $build(**ARGUMENTS)
     tensors = read_safetensors(path)
-    $fill
-    return network.eval().to(device)
+$all_names    $fill
+$share    return network.eval().to(device)
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -115,6 +116,14 @@ def normalise(images: Tensor) -> Tensor:
     return images.sub(mean.to(images.device)).div(std.to(images.device))
 '''
 
+_ALL_NAMES = """\
+    tensors = {name: tensors[first] for name, first in SHARED.items()} | tensors
+"""
+_SHARE = """\
+    for name, first in SHARED.items():  # one tensor, whichever layer uses it
+        owner, _, key = name.rpartition(".")
+        setattr(network.get_submodule(owner), key, network.get_parameter(first))
+"""
 _BEFORE = """\
     with torch.device("meta"):
         before = dict($build(**ARGUMENTS).named_parameters())
@@ -162,6 +171,8 @@ def model_source(model: Model, data: Data | None = None) -> str:
         classes=classes,
         build=family.build.__name__,
         fill="thin_(network, tensors)" if thin else "network.load_state_dict(tensors)",
+        all_names=_ALL_NAMES if second_names(model.module) else "",
+        share=_SHARE if second_names(model.module) else "",
         thin=f"\n\n{thin}\n" if thin else "",
         before=Template(_BEFORE).substitute(build=family.build.__name__) if thin else "",
         was=_WAS if thin else "",
@@ -227,6 +238,8 @@ def _constants(model: Model, data: Data | None) -> str:
         "INPUT_SHAPE": tuple(model.input_shape),
         "NUM_CLASSES": model.num_classes,
     }
+    if seconds := second_names(model.module):
+        values["SHARED"] = seconds
     if data is not None:
         values["CLASS_NAMES"] = tuple(map(str, data.class_names))
         if takes_pixels(data):

@@ -18,6 +18,7 @@ from workbench.loading.skeleton import (
 )
 from workbench.loading.wording import by, counted, listed, shown
 from workbench.names import suggest
+from workbench.shared import named_fully, second_names
 
 _CLOSE = 0.5
 _UNTOLD = ("heads", "input_shape", "image_size")
@@ -75,6 +76,7 @@ def find_family(
             suggest(architecture, ARCHITECTURES),
         )
     family = ARCHITECTURES[architecture]
+    tensors = _with_all_names(tensors, family, record)
     _check_ranks(name, tensors, family)
     fitted, fault = _as_recorded(tensors, family, record, input_shape)
     if fitted is None:
@@ -88,6 +90,19 @@ def find_family(
         notes += heads + _note_shortcut(fitted.arguments)
     _check_channels(name, fitted.arguments, input_shape)
     return fitted, notes + _removed(fitted)
+
+
+def _with_all_names(
+    tensors: Mapping[str, Tensor], family: Architecture, record: Mapping[str, object]
+) -> Mapping[str, Tensor]:
+    """The tensors, those that the network shares also under the names they are not stored by."""
+    try:
+        arguments = recorded_arguments(record, len(tensors)) or family.infer(tensors)
+        check_depth(arguments)
+        seconds = second_names(build_empty(family, arguments))
+    except Exception:  # what does not fit is told by the checks that follow
+        return tensors
+    return named_fully(tensors, seconds)
 
 
 def _as_recorded(

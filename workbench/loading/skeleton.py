@@ -10,6 +10,7 @@ from torch.overrides import TorchFunctionMode
 from workbench.architectures import Architecture
 from workbench.loading import limits
 from workbench.loading.wording import first_line
+from workbench.shared import second_names, share_
 from workbench.thin import thin_
 
 Arguments = dict[str, object]
@@ -70,7 +71,9 @@ def rebuild(
     """
     module = build_empty(family, arguments)
     thin_(module, _shapes_of(tensors))
+    seconds = second_names(module)
     module.load_state_dict(dict(tensors), assign=True)
+    share_(module, seconds)
     return module
 
 

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from workbench.errors import LoadError
 from workbench.loading.families import Fitted
 from workbench.loading.wording import listed, shown
+from workbench.shared import second_names, share_
 
 
 def fill(name: str, tensors: dict[str, Tensor], fitted: Fitted) -> tuple[nn.Module, list[str]]:
@@ -15,20 +16,30 @@ def fill(name: str, tensors: dict[str, Tensor], fitted: Fitted) -> tuple[nn.Modu
         The network, which shares no memory with ``tensors``, and notes on conversions.
 
     Raises:
-        LoadError: If a tensor holds another kind of number or one that is not finite.
+        LoadError: If a tensor holds another kind of number or one that is not finite, or two
+            names of one tensor of the network hold different numbers.
     """
     converted: dict[str, Tensor] = {}
     kinds: set[str] = set()
+    module = fitted.skeleton
+    seconds = second_names(module)
     for key, expected in fitted.expected.items():
         if key in tensors:
             tensor = tensors.pop(key)
             if tensor.dtype not in (torch.float32, expected.dtype):
                 kinds.add(str(tensor.dtype).removeprefix("torch."))
             converted[key] = _as_expected(name, key, tensor, expected)
-        else:
+        elif key not in seconds:
             converted[key] = torch.zeros(expected.shape, dtype=expected.dtype)
-    module = fitted.skeleton
+    for key, first in seconds.items():
+        if not torch.equal(converted.setdefault(key, converted[first]), converted[first]):
+            raise LoadError(
+                f"{shown(first)} and {shown(key)} in {name} differ; in architecture "
+                f"{fitted.family.name} they are one and the same tensor.",
+                "Save the weights of a network whose layers share it.",
+            )
     module.load_state_dict(converted, assign=True)
+    share_(module, seconds)
     notes = [f"Converted {listed(sorted(kinds))} to float32."] if kinds else []
     return module.eval(), notes
 

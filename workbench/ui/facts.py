@@ -116,6 +116,7 @@ def sample_line(name: str) -> str:
     """One line about a sample model: what it is, and how good."""
     lines = {
         "digits-mlp": _("Fully connected, on 8 × 8 digits; small enough to see every weight"),
+        "digits-shared": _("One residual block used three times, one kernel in two layers"),
         "fashion-lenet5": _("The LeNet-5 of the first pruning papers: most of it is one layer"),
         "fashion-resnet20": _("Residual blocks with batch normalisation"),
         "fashion-mobilenet": _("Depthwise-separable inverted residuals, already slim"),
