@@ -1,9 +1,10 @@
-"""Plans that a worker process finds by measuring: above a floor, refined, within a latency.
+"""Plans that a worker process finds by measuring: above a floor, refined, within a latency, learnt.
 
 What is asked of all of them is the same: ``model`` and ``data`` (references), ``plan`` (what stands
 on the bench: its granularity, rounding, criterion, seed and locked values count), ``method`` (an
 allocation), ``unit`` (of a budget), ``curves`` (key of curves, or empty), ``protected``, ``locked``
-(names of groups), ``bounds`` (group to least and most sparsity), ``repair`` and ``device``.
+(names of groups), ``bounds`` (group to least and most sparsity), ``trade_off`` (how much costs
+count, for the allocation that weighs by them; 1 if missing), ``repair`` and ``device``.
 """
 
 from collections.abc import Mapping
@@ -11,13 +12,14 @@ from functools import cached_property
 from typing import Any
 
 from workbench.allocation import Budget, LatencyTable, allocate
+from workbench.cost_trade_off import learn_trade_off
 from workbench.curves import SensitivityCurves
 from workbench.data import Data
 from workbench.device import choose_device
 from workbench.errors import PlanError
 from workbench.floor import smallest_above_floor
 from workbench.groups import Groups, find_groups
-from workbench.latency_table import fit_latency, measure_latency_table
+from workbench.latency_table import LatencyFit, fit_latency, measure_latency_table
 from workbench.model import Model
 from workbench.plan import PruningPlan, digest_of_json
 from workbench.progress import Report, ShouldStop
@@ -139,17 +141,73 @@ def latency_fit(
         PlanError: If there are no times, or so little time is out of reach.
     """
     asked = _Asked(store, arguments)
-    table = _setting(store, workspace_id, LATENCY_TABLES).get(asked.model.digest)
-    if table is None:
-        raise PlanError("The times of this model are not there.", "Measure them first.")
-    asked.latencies = LatencyTable.from_dict(table)
-    found = fit_latency(
-        asked.model, lambda kept: asked.allocate(Budget("latency", kept)), float(arguments["kept"]),
-        groups=asked.groups, table=asked.latencies, report=report, should_stop=should_stop,
-    )  # fmt: skip
+    found = _timed(asked, _times(asked, store, workspace_id), report, should_stop)
     if found is not None:
         asked.keep(workspace_id, "latency_fit", found.plan, found.to_dict())
     return {"found": found is not None}
+
+
+def trade_off(
+    store: Store, workspace_id: str, arguments: Arguments, report: Report, should_stop: ShouldStop
+) -> Mapping[str, object]:
+    """Learn how much costs should count at a budget, and keep the best plan and what was tried.
+
+    With a budget in latency the plan is then timed, and corrected until the budget is met.
+
+    Args:
+        store: Keeps what was found among the workspace's settings, as ``found_plans``.
+        workspace_id: Holds the times, for a latency, and gets the outcome.
+        arguments: What the module says, and ``kept`` (part of the dense model's), ``num_samples``.
+        report: Hears of every trial.
+        should_stop: Ends with the best plan so far.
+
+    Returns:
+        ``found``: whether anything was measured.
+
+    Raises:
+        PlanError: If there are no times, or the budget is out of reach.
+    """
+    asked = _Asked(store, arguments)
+    if arguments["unit"] == "latency":
+        asked.latencies = _times(asked, store, workspace_id)
+    budget = Budget(arguments["unit"], float(arguments["kept"]))
+
+    def make(exponent: float) -> PruningPlan:
+        asked.trade_off = exponent
+        return asked.allocate(budget)
+
+    found = learn_trade_off(
+        asked.model, asked.data, make, groups=asked.groups, settings=asked.trials,
+        device=asked.device, report=report, should_stop=should_stop,
+    )  # fmt: skip
+    if found is None:
+        return {"found": False}
+    plan, told = found.plan, found.to_dict()
+    asked.trade_off = found.trade_off
+    if asked.latencies is not None and not should_stop():
+        fit = _timed(asked, asked.latencies, report, should_stop)
+        if fit is not None:
+            plan, told = fit.plan, told | {"latency": fit.to_dict()}
+    asked.keep(workspace_id, "trade_off", plan, told)
+    return {"found": True}
+
+
+def _times(asked: "_Asked", store: Store, workspace_id: str) -> LatencyTable:
+    table = _setting(store, workspace_id, LATENCY_TABLES).get(asked.model.digest)
+    if table is None:
+        raise PlanError("The times of this model are not there.", "Measure them first.")
+    return LatencyTable.from_dict(table)
+
+
+def _timed(
+    asked: "_Asked", table: LatencyTable, report: Report, should_stop: ShouldStop
+) -> LatencyFit | None:  # fmt: skip
+    """The plan whose measured time meets what was asked, or comes nearest."""
+    asked.latencies = table
+    return fit_latency(
+        asked.model, lambda kept: asked.allocate(Budget("latency", kept)), asked.kept,
+        groups=asked.groups, table=table, report=report, should_stop=should_stop,
+    )  # fmt: skip
 
 
 class _Asked:
@@ -166,7 +224,13 @@ class _Asked:
         self.device = choose_device(arguments.get("device"))
         self.bounds = {name: (low, high) for name, (low, high) in arguments["bounds"].items()}
         self.locked = {name: self.plan.sparsities.get(name, 0.0) for name in arguments["locked"]}
+        self.trade_off = float(arguments.get("trade_off", 1.0))
         self.latencies: LatencyTable | None = None
+
+    @property
+    def kept(self) -> float:
+        """Part of the dense model's that the budget leaves."""
+        return float(self._arguments["kept"])
 
     @cached_property
     def model(self) -> Model:
@@ -212,6 +276,7 @@ class _Asked:
             channel_multiple=plan.channel_multiple, criterion=plan.criterion, seed=plan.seed,
             protected=tuple(self._arguments["protected"]), groups=self.groups, curves=self.curves,
             bounds=self.bounds, locked=self.locked, latencies=self.latencies,
+            trade_off=self.trade_off,
         )  # fmt: skip
 
     def keep(

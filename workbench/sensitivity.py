@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -24,6 +24,7 @@ from workbench.data import Data
 from workbench.exact_points import Place, exact_points, level_by_level
 from workbench.fast_points import REPAIR_SAMPLES as FAST_REPAIR_SAMPLES
 from workbench.fast_points import fast_points, interpolated_points
+from workbench.freezing import frozen_groups
 from workbench.groups import Groups, find_groups
 from workbench.loading.samples import sample_folder
 from workbench.model import Model, with_data
@@ -84,7 +85,7 @@ def curve_key(model: Model, data: Data, settings: SensitivitySettings) -> str:
 def measure_sensitivity(
     model: Model, data: Data, settings: SensitivitySettings, *, cache: PointCache | None = None,
     source: PointSource | None = None, device: torch.device | str = "cpu",
-    report: Report = ignore, should_stop: ShouldStop = never,
+    freeze: Collection[str] = (), report: Report = ignore, should_stop: ShouldStop = never,
 ) -> SensitivityCurves:  # fmt: skip
     """Measure accuracy and loss with one group pruned at a time, on validation images.
 
@@ -103,12 +104,14 @@ def measure_sensitivity(
         cache: Remembers points over runs; None remembers nothing.
         source: Where points are measured; None measures them here, on the device.
         device: Where to run.
+        freeze: Patterns such as ``layer1.*``; what they fit is not measured.
         report: Receives every point, measured or interpolated.
         should_stop: True ends with the points so far; asked before every pass.
 
     Raises:
         SettingsError: If the repair is unknown.
-        PlanError: If the criterion is unknown or cannot rank a group, or no group can be pruned.
+        PlanError: If the criterion is unknown or cannot rank a group, no group can be pruned, or
+            a pattern fits nothing.
         DataError: If the data do not fit the model.
         StorageError: If the cache cannot be read or written.
     """
@@ -116,7 +119,9 @@ def measure_sensitivity(
     get_criterion(settings.criterion)
     get_repair(settings.repair)
     groups = find_groups(model, settings.granularity)
-    wanted = [_BASELINE, *((g.name, v) for g in groups.require_prunable() for v in settings.levels)]
+    frozen = frozen_groups(groups, freeze)
+    free = [group.name for group in groups.require_prunable() if group.name not in frozen]
+    wanted = [_BASELINE, *((name, level) for name in free for level in settings.levels)]
     key = curve_key(model, data, settings)
     tally = _Tally(wanted, report)
     for values in cache.load(key) if cache else []:

@@ -19,7 +19,7 @@ from workbench.finetune_settings import FineTuneSettings
 from workbench.metrics import score
 from workbench.model import Model, check_fit
 from workbench.plan import PruningPlan
-from workbench.plan_tasks import floor, latency_fit, latency_table, refine
+from workbench.plan_tasks import floor, latency_fit, latency_table, refine, trade_off
 from workbench.progress import Progress, Report, ShouldStop
 from workbench.prune import prune
 from workbench.ray_points import ray_points
@@ -206,5 +206,6 @@ TASKS: dict[str, StoreTask] = {
     "refine": refine,
     "latency_table": latency_table,
     "latency_fit": latency_fit,
+    "trade_off": trade_off,
 }
 """Every task by the name that a job's ``kind`` gives it."""

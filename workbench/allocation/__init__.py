@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from typing import cast
 
 from workbench.allocation.budget import Budget, Target, parse_budget
+from workbench.allocation.cost_aware import check_trade_off
 from workbench.allocation.damage import check_curves
 from workbench.allocation.latencies import LatencyTable
 from workbench.allocation.pool import Pool, nearest_allowed
@@ -11,6 +12,7 @@ from workbench.allocation.rule import Allocation
 from workbench.criteria import get_criterion
 from workbench.curves import SensitivityCurves
 from workbench.errors import PlanError
+from workbench.freezing import hold_frozen
 from workbench.groups import Group, Groups, find_groups
 from workbench.method import discover
 from workbench.model import Model
@@ -55,6 +57,7 @@ def allocate(
     curves: SensitivityCurves | None = None,
     bounds: Mapping[str, tuple[float, float]] | None = None,
     locked: Mapping[str, float] | None = None, latencies: LatencyTable | None = None,
+    freeze: Collection[str] = (), trade_off: float = 1.0,
 ) -> PruningPlan:  # fmt: skip
     """Turn one target into a plan.
 
@@ -78,6 +81,10 @@ def allocate(
         locked: Group name to the sparsity at which it is held; goes before ``protected``. What
             locked groups keep counts in a budget, but not in a sparsity.
         latencies: Measured times of the model, for budgets in latency.
+        freeze: Patterns such as ``layer1.*``; what they fit is held at 0 (see
+            ``workbench.freezing``).
+        trade_off: How much costs count for the method ``cost_aware``: the exponent that they are
+            raised to, from 0 (not at all) to 4.
 
     Returns:
         A plan that names every group that may be pruned or is locked. Its sparsities are what
@@ -95,7 +102,7 @@ def allocate(
         {}, granularity, criterion, method, seed, model.digest, channel_multiple
     )  # fmt: skip
     groups = groups or find_groups(model, granularity)
-    held = _held(groups, locked or {}, channel_multiple)
+    held = _held(groups, hold_frozen(groups, freeze, locked or {}), channel_multiple)
     members = _groups_to_prune(groups, protected, held)
     if latencies is not None:
         latencies.check_fit(model)
@@ -104,7 +111,7 @@ def allocate(
     pool = Pool(
         model=model, all=groups, members=members, criterion=ranking, seed=seed,
         multiple=channel_multiple, bounds=_bounds_of(groups, members, bounds or {}), locked=held,
-        curves=curves, latencies=latencies,
+        curves=curves, latencies=latencies, trade_off=check_trade_off(trade_off),
     )  # fmt: skip
     values = {**held, **chosen.spread(pool, target)}
     ordered = {group.name: values[group.name] for group in groups.prunable if group.name in values}

@@ -53,10 +53,7 @@ class GlobalRanking:
         Raises:
             SparsityError: If that would leave a group without units, or goes beyond its bounds.
         """
-        if self._pool.kind in ("weight", "channel"):
-            count = math.floor(sparsity * self._num_units + 0.5)
-        else:
-            count = self._nearest_count(sparsity)
+        count = self._count_at(sparsity)
         if count > self.top and self._pool.bounds:
             raise too_sparse(self._pool, sparsity, self.top)
         if count > self.top:
@@ -69,6 +66,10 @@ class GlobalRanking:
             )
         return count
 
+    def nearest_level(self, sparsity: float) -> int:
+        """How many units a sparsity prunes, or as many as can go where that is fewer."""
+        return min(self.top, self._count_at(sparsity))
+
     def sparsities(self, level: float) -> dict[str, float]:
         """Group name to sparsity where the lowest ``level`` units go."""
         counts = split_counts(self._scores, max(self._least, int(level)))
@@ -78,6 +79,11 @@ class GlobalRanking:
     def _quotient(self, group: Group, count: int) -> float:
         value = self._pool.sparsity_of(group, count)
         return self._pool.nearest(group, value) if self._pool.kind == "channel" else value
+
+    def _count_at(self, sparsity: float) -> int:
+        if self._pool.kind in ("weight", "channel"):
+            return math.floor(sparsity * self._num_units + 0.5)
+        return self._nearest_count(sparsity)
 
     def _nearest_count(self, sparsity: float) -> int:
         """The number of units, lowest first, whose weights come nearest to a sparsity."""

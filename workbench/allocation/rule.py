@@ -45,13 +45,22 @@ def by_level(make: Callable[[Pool], Levels]) -> Spread:
     """An allocation that is one knob, which the target sets."""
 
     def spread(pool: Pool, target: Target) -> Mapping[str, float]:
-        levels = make(pool)
-        if target.budget is not None:
-            return levels.sparsities(smallest_level(pool, levels, target.budget))
-        assert target.sparsity is not None
-        return levels.sparsities(levels.level_of(target.sparsity))
+        return meet_target(pool, make(pool), target)
 
     return spread
+
+
+def meet_target(pool: Pool, levels: Levels, target: Target) -> Mapping[str, float]:
+    """The sparsities at the level that meets a target.
+
+    Raises:
+        PlanError: If a budget cannot be met.
+        SparsityError: If a sparsity cannot be.
+    """
+    if target.budget is not None:
+        return levels.sparsities(smallest_level(pool, levels, target.budget))
+    assert target.sparsity is not None
+    return levels.sparsities(levels.level_of(target.sparsity))
 
 
 def by_damage(make: Callable[[Problem], Solver]) -> Spread:

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from workbench.allocation import LatencyTable
+from workbench.arena.contenders import allocated
 from workbench.arena.settings import ArenaSettings
+from workbench.cost_trade_off import LEARNT, learn_trade_off
 from workbench.curves import SensitivityCurves
 from workbench.data import Data, Split, SplitName
 from workbench.finetune import finetune
@@ -19,11 +21,12 @@ from workbench.plan import PruningPlan, digest_of_json
 from workbench.progress import Progress, Report, ShouldStop
 from workbench.prune import Pruned, prune
 from workbench.refine import refine
-from workbench.repair import repair
+from workbench.repair import has_batch_norm, repair
 from workbench.speedup import measure_speedup
 from workbench.trials import TrialSettings
 
 REFINING_SAMPLES = 2_000
+LEARNING_SAMPLES = 1_000
 PARTS = 1_000
 """Steps of progress in one measurement."""
 
@@ -93,6 +96,26 @@ class Bench:
             report=report, should_stop=self._should_stop,
         )  # fmt: skip
         return None if self._should_stop() else found.plan
+
+    def learn(self, factor: float, report: Report) -> PruningPlan | None:
+        """The cost-aware plan of the exponent that loses least at a budget; None where stopped.
+
+        Validation images decide. The repair is the quick one: of statistics, where there are any.
+        """
+        settings = self._settings
+        way = settings.repair
+        if way == "full":
+            way = "bn" if has_batch_norm(self._model.module) else "none"
+        found = learn_trade_off(
+            self._model, self._data,
+            lambda trade_off: allocated(
+                self._model, self.groups, settings, LEARNT, factor, latencies=self._latencies,
+                trade_off=trade_off,
+            ),
+            groups=self.groups, settings=TrialSettings(way, LEARNING_SAMPLES, settings.seed),
+            device=self._device, report=report, should_stop=self._should_stop,
+        )  # fmt: skip
+        return None if found is None or self._should_stop() else found.plan
 
     def _recovered(self, pruned: Pruned, report: Report) -> Pruned:
         settings = self._settings

@@ -125,15 +125,27 @@ def _allocated(
 ) -> Contender:  # fmt: skip
     more: dict[str, Any] = {"curves": curves} if ALLOCATIONS[method].needs_curves else {}
     try:
-        plan = allocate(
-            model, method, budget=Budget(settings.unit, 1 / factor),
-            granularity=settings.granularity, channel_multiple=settings.channel_multiple,
-            criterion=settings.criterion, seed=settings.seed, groups=groups, latencies=latencies,
-            protected=settings.protected, locked=settings.locked, bounds=settings.bounds, **more,
-        )  # fmt: skip
+        plan = allocated(model, groups, settings, method, factor, latencies=latencies, **more)
     except WorkbenchError as error:
         return Contender(method, factor, reason=str(error))
     return Contender(method, factor, plan, size_of_plan(groups, plan))
+
+
+def allocated(
+    model: Model, groups: Groups, settings: ArenaSettings, method: str, factor: float, *,
+    latencies: LatencyTable | None = None, **more: Any,
+) -> PruningPlan:  # fmt: skip
+    """The plan of one allocation at one budget.
+
+    Raises:
+        WorkbenchError: If the budget cannot be met.
+    """
+    return allocate(
+        model, method, budget=Budget(settings.unit, 1 / factor),
+        granularity=settings.granularity, channel_multiple=settings.channel_multiple,
+        criterion=settings.criterion, seed=settings.seed, groups=groups, latencies=latencies,
+        protected=settings.protected, locked=settings.locked, bounds=settings.bounds, **more,
+    )  # fmt: skip
 
 
 def scale_plan(

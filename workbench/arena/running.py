@@ -13,6 +13,7 @@ from workbench.arena.bench import PARTS, Bench, Measured
 from workbench.arena.contenders import Contender, contenders, methods_of, needs_curves
 from workbench.arena.settings import REFINED, ArenaSettings
 from workbench.arena.values import Arena, ArenaEntry
+from workbench.cost_trade_off import LEARNT, TRADE_OFFS
 from workbench.curve_cache import PointCache
 from workbench.curves import SensitivityCurves, SensitivitySettings
 from workbench.data import Data, SplitName
@@ -235,6 +236,9 @@ class _Run:
             refining: Plans that refining one measures.
         """
         self._order = [(one.factor, one.method) for one in everybody]
+        learns = [one for one in everybody if one.method == LEARNT and one.plan]
+        self._total = PARTS * len(TRADE_OFFS) * len(learns)
+        everybody = tuple(self._learnt(one) if one in learns else one for one in everybody)
         ready = [one for one in everybody if one.method != REFINED]
         to_refine = [one for one in everybody if one.method == REFINED]
         self._count(ready, to_refine, refining)
@@ -252,7 +256,7 @@ class _Run:
         names = {"", *(_essence(one.plan) for one in ready if one.plan)}
         unknown = [name for name in names if self._memory.recall(name) is None]
         starts = [one for one in to_refine if one.plan]
-        self._total = PARTS * (len(unknown) + (1 + refining) * len(starts))
+        self._total = self._done + PARTS * (len(unknown) + (1 + refining) * len(starts))
 
     def _measure_all(self, contenders: list[Contender]) -> None:
         """Those that are known first; plans that are the same once."""
@@ -287,6 +291,22 @@ class _Run:
             if plan is None:
                 return one
             self._memory.keep_refined(name, plan)
+        return replace(one, plan=plan, size=size_of_plan(self._bench.groups, plan))
+
+    def _learnt(self, one: Contender) -> Contender:
+        """The same with the plan of the best trade-off; as it is where stopped."""
+        if one.plan is None or self._should_stop():
+            return one
+        name = digest_of_json([LEARNT, *TRADE_OFFS, _essence(one.plan)])
+        plan = self._memory.recall_refined(name)
+        weight = len(TRADE_OFFS)
+        if plan is None:
+            part = self._part(f"Learning the trade-off at {one.factor:.4g}x", weight)
+            plan = self._bench.learn(one.factor, part)
+            if plan is None:
+                return one
+            self._memory.keep_refined(name, plan)
+        self._done += weight * PARTS
         return replace(one, plan=plan, size=size_of_plan(self._bench.groups, plan))
 
     def _measure_dense(self) -> None:

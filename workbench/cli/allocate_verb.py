@@ -1,8 +1,6 @@
 """The verb ``allocate``, and the plan that ``prune --method`` asks for."""
 
-import json
 from argparse import Namespace
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,16 +9,21 @@ from pathlib import Path
 from workbench.accounting import size_of_plan
 from workbench.allocation import Budget, LatencyTable, get_allocation, parse_budget
 from workbench.allocation import allocate as spread
+from workbench.allocation.prices import Prices, price_plan
+from workbench.cli.allocation_options import LEARN
 from workbench.cli.choices import BUDGETS, check_choice
+from workbench.cli.curve_files import read_curves
 from workbench.cli.group_tables import cuts, cuts_comment
 from workbench.cli.output import percent
 from workbench.cli.progress import ProgressLine
 from workbench.cli.verbs import Outcome, describe, open_data, open_model
+from workbench.cost_trade_off import LEARNT, LearntTradeOff, learn_trade_off
 from workbench.curves import SensitivityCurves, SensitivitySettings
 from workbench.data import Data
 from workbench.device import choose_device
-from workbench.errors import PlanError, SettingsError, StorageError
+from workbench.errors import PlanError, SettingsError
 from workbench.floor import FloorSearch, smallest_above_floor
+from workbench.freezing import hold_frozen
 from workbench.groups import Groups, find_groups
 from workbench.latency_table import LatencyFit, fit_latency, measure_latency_table
 from workbench.model import Model
@@ -43,6 +46,8 @@ class Made:
         fit: What a budget in latency came to.
         search: What a floor came to.
         refined: What measured exchanges came to.
+        learnt: What was learnt of how much costs should count.
+        prices: What the groups pay for the budget's unit, by group; None without curves.
     """
 
     plan: PruningPlan
@@ -52,6 +57,8 @@ class Made:
     search: FloorSearch | None = None
     refined: Refined | None = None
     prediction: Prediction | None = field(default=None)
+    learnt: LearntTradeOff | None = None
+    prices: Prices | None = None
 
     def to_dict(self) -> dict[str, object]:
         """What stands beside the plan in JSON."""
@@ -64,7 +71,8 @@ class Made:
                 "precision": settings.precision,
             }  # fmt: skip
         for name, part in (
-            ("latency", self.fit), ("floor", self.search), ("refined", self.refined)
+            ("latency", self.fit), ("floor", self.search), ("refined", self.refined),
+            ("trade_off", self.learnt), ("prices", self.prices),
         ):  # fmt: skip
             if part is not None:
                 values[name] = part.to_dict()
@@ -138,6 +146,7 @@ def make_plan(
     maker = _Maker(arguments, model, groups, repair or arguments.repair)
     budget = parse_budget(arguments.budget) if arguments.budget else None
     fit = search = None
+    learnt = maker.learn(budget)
     if getattr(arguments, "floor", None) is not None:
         search = maker.search()
         assert search.best is not None
@@ -154,7 +163,8 @@ def make_plan(
         refined = maker.refine(plan, rivals, unit)
         plan = refined.plan
     return Made(
-        plan, maker.curves, maker.source, fit, search, refined, maker.predict(plan)
+        plan, maker.curves, maker.source, fit, search, refined, maker.predict(plan), learnt,
+        maker.prices(plan, budget),
     )  # fmt: skip
 
 
@@ -170,6 +180,8 @@ class _Maker:
         self.curves: SensitivityCurves | None = None
         self.source = ""
         self._latencies: LatencyTable | None = None
+        self._locked = hold_frozen(groups, arguments.freeze, dict(arguments.lock))
+        self._trade_off = 1.0 if arguments.trade_off == LEARN else arguments.trade_off
         get_allocation(arguments.method)
         self._spread("uniform", None, 0.0)  # refuses wrong names before anything is measured
         needs = get_allocation(arguments.method).needs_curves or arguments.refine
@@ -200,7 +212,8 @@ class _Maker:
             ),
             criterion=arguments.criterion or "l1", seed=arguments.seed or 0,
             protected=arguments.protect, groups=self._groups, curves=self.curves,
-            bounds=dict(arguments.bound), locked=dict(arguments.lock), latencies=self._latencies,
+            bounds=dict(arguments.bound), locked=self._locked, latencies=self._latencies,
+            trade_off=self._trade_off,
         )  # fmt: skip
 
     def predict(self, plan: PruningPlan) -> Prediction | None:
@@ -214,6 +227,35 @@ class _Maker:
             repaired=settings.repair != "none", same_criterion=settings.criterion == plan.criterion,
         )  # fmt: skip
         return predictor.predict(plan.sparsities)
+
+    def learn(self, budget: Budget | None) -> LearntTradeOff | None:
+        """Learn how much costs should count, where that is asked for; later plans go by it."""
+        arguments = self._arguments
+        if arguments.method != LEARNT or arguments.trade_off != LEARN or budget is None:
+            return None
+
+        def make(trade_off: float) -> PruningPlan:
+            self._trade_off = trade_off
+            return self.plan(budget)
+
+        with ProgressLine() as line:
+            line.start("Learning how much costs should count")
+            found = learn_trade_off(
+                self._model, self._data, make, groups=self._groups, settings=self._settings,
+                device=self._device, report=line,
+            )  # fmt: skip
+        assert found is not None  # nothing stops it
+        self._trade_off = found.trade_off
+        return found
+
+    def prices(self, plan: PruningPlan, budget: Budget | None) -> Prices | None:
+        """What the groups pay in predicted loss for what the budget counts."""
+        if self.curves is None or self.curves.baseline is None or budget is None:
+            return None
+        return price_plan(
+            self._groups, plan, self.curves, budget.unit, bounds=dict(self._arguments.bound),
+            locked=self._locked, latencies=self._latencies, num_classes=self._model.num_classes,
+        )  # fmt: skip
 
     def search(self) -> FloorSearch:
         """The smallest model above the floor."""
@@ -254,7 +296,7 @@ class _Maker:
             return refine(
                 self._model, self._data, plan, self.curves, unit, groups=self._groups,
                 rivals=rivals, evaluations=arguments.refine, settings=self._settings,
-                bounds=dict(arguments.bound), locked=dict(arguments.lock),
+                bounds=dict(arguments.bound), locked=self._locked,
                 latencies=self._latencies, device=self._device, report=line,
             )  # fmt: skip
 
@@ -302,33 +344,6 @@ def _at_latency(maker: _Maker, kept: float) -> PruningPlan:
     return maker.plan(Budget("latency", kept))
 
 
-def read_curves(path: Path) -> SensitivityCurves:
-    """The curves in a file that ``workbench sensitivity --json`` wrote.
-
-    Raises:
-        StorageError: If it cannot be read or holds no curves.
-    """
-    try:
-        values = json.loads(path.read_text("utf-8"))
-        plain = {key: values[key] for key in _CURVE_KEYS if key in values}
-        for key in ("model", "data"):
-            if isinstance(plain[key], Mapping):
-                plain[key] = plain[key]["digest"]
-        return SensitivityCurves.from_dict(plain)
-    except OSError as error:
-        raise StorageError(
-            f"{path} cannot be read: {error.strerror}.", "Check the path."
-        ) from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise StorageError(
-            f"{path} holds no sensitivity curves.",
-            "Write some with workbench sensitivity MODEL --json FILE.",
-        ) from error
-
-
-_CURVE_KEYS = tuple(SensitivityCurves.__dataclass_fields__)
-
-
 def _told(made: Made) -> list[str]:
     """What a person reads about how the plan came about."""
     lines = []
@@ -340,6 +355,8 @@ def _told(made: Made) -> list[str]:
             f"predicted accuracy {percent(p.accuracy)} ({percent(p.accuracy_low)} to "
             f"{percent(p.accuracy_high)}), loss {p.loss:.4f}; not measured"
         )
+    if made.learnt is not None:
+        lines.append(_told_of_trade_off(made.learnt))
     if made.fit is not None:
         off = "within" if made.fit.met else "still above"
         lines.append(
@@ -353,6 +370,11 @@ def _told(made: Made) -> list[str]:
             f"tried that keeps {percent(made.search.floor)}: {percent(best.accuracy)} of "
             f"{best.samples:,} validation images"
         )
+    if made.prices is not None and made.prices.average is not None:
+        saved = "millisecond" if made.prices.per == "ms" else f"percent of {made.prices.unit}"
+        lines.append(
+            f"predicted loss increase for each {saved} saved: {made.prices.average:.3g} on average"
+        )
     if made.refined is not None:
         r = made.refined
         lines.append(
@@ -360,3 +382,15 @@ def _told(made: Made) -> list[str]:
             f"validation loss {r.loss_before:.4f} before, {r.loss:.4f} after"
         )
     return lines
+
+
+def _told_of_trade_off(learnt: LearntTradeOff) -> str:
+    """The exponent that won, and what every other lost."""
+    tried = ", ".join(
+        f"{trial.trade_off:g}: {'no plan' if trial.loss is None else f'{trial.loss:.4f}'}"
+        for trial in learnt.trials
+    )
+    return (
+        f"trade-off {learnt.trade_off:g} learnt on {learnt.samples:,} validation images; loss of "
+        f"each: {tried}"
+    )

@@ -2,6 +2,11 @@
 
 import argparse
 
+from workbench.cli.freeze_options import add_freeze_option
+
+LEARN = "learn"
+"""The word that has the trade-off learnt."""
+
 
 def add_allocation_options(parser: argparse.ArgumentParser) -> None:
     """Options of every verb that allocates."""
@@ -26,6 +31,12 @@ def add_allocation_options(parser: argparse.ArgumentParser) -> None:
         "--lock", metavar="GROUP=VALUE", action="append", type=_lock, default=[],
         help="hold a layer or group at a sparsity; may be given several times",
     )  # fmt: skip
+    add_freeze_option(group)
+    group.add_argument(
+        "--trade-off", metavar="EXPONENT", type=_trade_off, default=LEARN,
+        help="how much costs count for cost_aware, from 0 (not at all) to 4; 'learn' tries a few "
+        "on validation images (%(default)s)",
+    )  # fmt: skip
     group.add_argument(
         "--refine", metavar="N", type=int, default=0,
         help="improve the plan by exchanges between groups, N measured plans (%(default)s)",
@@ -43,6 +54,15 @@ def add_floor_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--repair", default="bn", help="what is done before plans are measured (%(default)s)"
     )
+
+
+def _trade_off(text: str) -> float | str:
+    try:
+        return LEARN if text == LEARN else float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no trade-off; write a number from 0 to 4, or 'learn'"
+        ) from None
 
 
 def _bound(text: str) -> tuple[str, tuple[float, float]]:

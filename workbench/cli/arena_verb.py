@@ -1,6 +1,7 @@
 """The verb ``arena``."""
 
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 
 from workbench.allocation import ALLOCATIONS
@@ -21,6 +22,9 @@ from workbench.curves import SensitivityCurves
 from workbench.data import Data
 from workbench.device import choose_device
 from workbench.finetune_settings import FineTuneSettings
+from workbench.freezing import hold_frozen
+from workbench.groups import find_groups
+from workbench.latency_table import measure_latency_table
 from workbench.model import Model
 from workbench.plan_file import read_plan
 from workbench.sensitivity import sample_curves
@@ -36,13 +40,19 @@ def arena(arguments: Namespace) -> Outcome:
     settings = _settings(arguments)
     device = choose_device(arguments.device)
     model = open_model(arguments)
+    groups = find_groups(model, settings.granularity)
+    settings = replace(settings, locked=hold_frozen(groups, arguments.freeze, settings.locked))
     data = open_data(arguments, model)
     cache = JsonLinesCache(Path(arguments.cache)) if arguments.cache else None
     with ProgressLine() as line:
+        latencies = None
+        if settings.unit == "latency":
+            line.start(f"Timing the groups of {model.name}")
+            latencies = measure_latency_table(model, groups=groups, report=line)
         line.start(f"Comparing allocations of {model.name}")
         found = run_arena(
-            model, data, settings, _curves_at_hand(model, data, settings), cache=cache,
-            curve_cache=cache, device=device, report=line,
+            model, data, settings, _curves_at_hand(model, data, settings), groups=groups,
+            latencies=latencies, cache=cache, curve_cache=cache, device=device, report=line,
         )  # fmt: skip
     values = describe(model, data) | {
         key: value for key, value in found.to_dict().items() if key not in ("model", "data")

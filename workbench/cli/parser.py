@@ -9,6 +9,7 @@ from workbench import __version__
 from workbench.cli import choices
 from workbench.cli.allocation_options import add_allocation_options, add_floor_options
 from workbench.cli.choices import check_choice, list_choices
+from workbench.cli.freeze_options import add_freeze_option
 from workbench.cli.more_verbs import MORE_VERBS
 from workbench.cli.shared_options import (
     DATA_HELP,
@@ -176,6 +177,7 @@ def _add_sensitivity(parser: argparse.ArgumentParser) -> None:
         "--cache", metavar="FOLDER", help="keep points here and do not measure them again"
     )
     parser.add_argument("--ray", metavar="ADDRESS", help=RAY_HELP)
+    add_freeze_option(parser)
     add_compute(parser)
     add_json(parser)
     offer(
@@ -263,6 +265,7 @@ def _add_arena(parser: argparse.ArgumentParser) -> None:
         "--refine", metavar="N", type=int, default=0,
         help="measure N plans to better the optimal one, which competes as well (%(default)s)",
     )  # fmt: skip
+    add_freeze_option(parser)
     parser.add_argument("--time", action="store_true", help="time every model beside the dense one")
     parser.add_argument(
         "--cache", metavar="FOLDER", help="keep what is measured here, and go on from there"

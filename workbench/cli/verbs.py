@@ -175,8 +175,9 @@ def _sensitivity(arguments: Namespace) -> Outcome:
     with ProgressLine() as line:
         line.start(f"Measuring the sensitivity of {model.name}")
         curves = measure_sensitivity(
-            model, data, settings, cache=cache, source=source, device=device, report=line
-        )
+            model, data, settings, cache=cache, source=source, device=device,
+            freeze=arguments.freeze, report=line,
+        )  # fmt: skip
     values = describe(model, data) | {
         key: value for key, value in curves.to_dict().items() if key not in ("model", "data")
     }

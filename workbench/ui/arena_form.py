@@ -97,7 +97,7 @@ def _limits(granularity: str) -> dict[str, Any]:
     plan = session.plan()
     if granularity != plan.granularity:
         return {"protected": None, "locked": {}, "bounds": {}}
-    held = plan_limits.locked(granularity)
+    held = plan_limits.held(granularity)
     return {
         "protected": [*plan_state.protected(granularity)],
         "locked": {name: plan.sparsities.get(name, 0.0) for name in held},

@@ -32,8 +32,9 @@ def show_bounds(plan: PruningPlan) -> None:
         )
         frame = table(plan)
         edited = st.data_editor(
-            frame, hide_index=True, disabled=["group", "now"], key=f"limits_{_stamp(frame)}",
+            frame, hide_index=True, disabled=["group", "stage", "now"],
             height=min(36 * (len(frame) + 1) + 3, 480), column_config=_columns(plan),
+            key=f"limits_{_stamp(frame)}",
         )  # fmt: skip
         within, held = changed_limits(frame, edited)
         if (within, held) != changed_limits(frame, frame):
@@ -51,13 +52,17 @@ def _title(granularity: str) -> str:
 
 
 def table(plan: PruningPlan) -> pd.DataFrame:
-    """One row a group that may move: its value, bounds in percent, and whether it is locked."""
+    """One row a group that may move: stage, value, bounds in percent, and whether it is locked."""
+    from workbench.stages import stage_of_groups
+
+    stages = stage_of_groups(session.groups())
     within, held = plan_limits.bounds(plan.granularity), plan_limits.locked(plan.granularity)
-    fixed = plan_state.protected()
+    fixed = {*plan_state.protected(), *plan_limits.frozen(plan.granularity)}
     names = [group.name for group in session.groups().prunable if group.name not in fixed]
     ends = [within.get(name, plan_limits.FREE) for name in names]
     return pd.DataFrame({
         "group": names,
+        "stage": [stages[name].title for name in names],
         "now": [100 * plan.sparsities.get(name, 0.0) for name in names],
         "least": [100 * low for low, _high in ends],
         "most": [100 * high for _low, high in ends],
@@ -92,6 +97,13 @@ def _columns(plan: PruningPlan) -> dict[str, Any]:
     structured = parse_granularity(plan.granularity).structured
     return {
         "group": kind.TextColumn(_("Group") if structured else _("Layer"), pinned=True),
+        "stage": kind.TextColumn(
+            _("Stage"),
+            help=_(
+                "Layers at one feature-map size are a stage; the allocation Per stage prunes each "
+                "to the same sparsity."
+            ),
+        ),
         "now": kind.NumberColumn(_("Now, %"), format="%.1f", help=_("What the plan says.")),
         "least": kind.NumberColumn(
             _("Least, %"), min_value=0.0, max_value=100.0, step=0.1, format="%.1f",

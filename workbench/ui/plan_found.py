@@ -11,11 +11,11 @@ from workbench.ui import curve_shelf, plan_goal, plan_limits, plan_moves, plan_s
 from workbench.ui.job_panel import start_job
 from workbench.ui.repair_choice import quick_repair
 
-FLOOR, REFINE, LATENCY = "floor", "refine", "latency_fit"
+FLOOR, REFINE, LATENCY, TRADE_OFF = "floor", "refine", "latency_fit", "trade_off"
 SAMPLES = 1_000
 """Validation images behind every trial."""
 _SETTING = "found_plans"
-_BY_ITSELF = (FLOOR, REFINE)
+_BY_ITSELF = (FLOOR, REFINE, TRADE_OFF)
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,9 @@ def search(way: str, title: str, *, unit: str, method: str, **more: object) -> N
     request = session.job_request(
         plan=own.to_dict(), unit=unit, method=method, repair=quick_repair(), num_samples=SAMPLES,
         curves=curve_shelf.key_of(curves) if curves else "",
-        protected=list(plan_state.protected()), locked=list(plan_limits.locked(plan.granularity)),
+        protected=list(plan_state.protected()), locked=list(plan_limits.held(plan.granularity)),
         bounds={name: list(ends) for name, ends in plan_limits.bounds(plan.granularity).items()},
-        **more,
+        trade_off=plan_goal.trade_off(), **more,
     )  # fmt: skip
     start_job(way, title, request)
 

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from workbench.curves import SensitivityCurves
 
 _SETTING = "plan_goal"
-BEST, PLAIN = "optimal", "uniform"
+_TRADE_OFF, _LEARNS = "plan_trade_off", "plan_trade_off_learns"
+BEST, PLAIN, BY_COST = "optimal", "uniform", "cost_aware"
 CURVES, TIMES = sensitivity_form.KIND, latency_shelf.KIND
 """What may be lacking, as the kinds of the jobs that measure it."""
 
@@ -61,7 +62,7 @@ def reach(goal: Goal) -> bool:
     """Spread it now, or begin to measure what the allocation lacks and spread it then.
 
     Returns:
-        Whether it was spread.
+        Whether it was spread, or only its trade-off is still to be learnt.
 
     Raises:
         PlanError: If it cannot be met; the former plan stays.
@@ -69,8 +70,9 @@ def reach(goal: Goal) -> bool:
     lacking = what_is_lacking(goal)
     if not lacking:
         forget()
-        plan_state.replace(_allocated(goal))
-        plan_moves.remember_base(session.plan())
+        if not to_learn(goal):
+            plan_state.replace(_allocated(goal))
+            plan_moves.remember_base(session.plan())
         return True
     session.remember(**{_SETTING: asdict(goal) | {"of": session.measurement_key()}})
     if lacking == TIMES:
@@ -120,6 +122,31 @@ def go_on() -> Goal | None:
     return None
 
 
+def trade_off() -> float:
+    """How much costs count: what was typed or learnt last."""
+    return float(session.setting(_TRADE_OFF, 1.0))
+
+
+def set_trade_off(value: float) -> None:
+    """Let costs count so much from now on."""
+    session.remember(**{_TRADE_OFF: float(value)})
+
+
+def learns() -> bool:
+    """Whether a person wants the trade-off to be learnt."""
+    return bool(session.setting(_LEARNS, True))
+
+
+def let_learn(wanted: bool) -> None:
+    """Learn the trade-off from now on, or take what is typed."""
+    session.remember(**{_LEARNS: wanted})
+
+
+def to_learn(goal: Goal) -> bool:
+    """Whether a goal is reached by learning the trade-off; a sparsity has no costs to weigh."""
+    return goal.method == BY_COST and goal.unit != SPARSITY and learns()
+
+
 def what_is_lacking(goal: Goal) -> str:
     """What has to be measured first: ``CURVES``, ``TIMES`` or nothing."""
     from workbench.allocation import get_allocation
@@ -158,7 +185,7 @@ def _allocated(goal: Goal) -> PruningPlan:
     from workbench.allocation import Budget, allocate, get_allocation
 
     plan, groups = session.plan(), session.groups()
-    given = {name: plan.sparsities.get(name, 0.0) for name in plan_limits.locked(plan.granularity)}
+    given = {name: plan.sparsities.get(name, 0.0) for name in plan_limits.held(plan.granularity)}
     if not groups.prunable:
         raise PlanError(plan_state.why_unsuitable(groups), _("Choose another granularity."))
     by_sparsity = goal.unit == SPARSITY
@@ -172,4 +199,5 @@ def _allocated(goal: Goal) -> PruningPlan:
         curves=curves_at_hand() if get_allocation(goal.method).needs_curves else None,
         bounds=plan_limits.bounds(plan.granularity), locked=given,
         latencies=latency_shelf.table() if goal.unit == "latency" else None,
+        trade_off=trade_off(),
     )  # fmt: skip

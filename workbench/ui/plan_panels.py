@@ -17,6 +17,7 @@ from workbench.ui import (
     plan_bounds,
     plan_checks,
     plan_choices,
+    plan_freeze,
     plan_state,
     plan_why,
     prediction_panels,
@@ -193,10 +194,13 @@ def _native_controls(board: Board, plan: PruningPlan) -> None:
         kind = st.column_config
         edited = st.data_editor(
             frame, hide_index=True, key=f"table_{plan.digest}",
-            disabled=["layer", "weights", "kept", "note"],
+            disabled=["layer", "stage", "weights", "kept", "note"],
             height=min(36 * (len(frame) + 1) + 3, 480),
             column_config={
                 "layer": kind.TextColumn(_("Group") if structured else _("Layer"), pinned=True),
+                "stage": kind.TextColumn(
+                    _("Stage"), help=_("Layers at one feature-map size are a stage.")
+                ),
                 "sparsity": kind.NumberColumn(
                     _("Pruned, %") if structured else _("Sparsity, %"), min_value=0.0,
                     max_value=99.99, step=0.01, format="%.2f", help=explain("sparsity"),
@@ -216,12 +220,16 @@ def _native_controls(board: Board, plan: PruningPlan) -> None:
 
 
 def _table(board: Board, plan: PruningPlan) -> pd.DataFrame:
+    from workbench.stages import stage_of_groups
+
     columns = [column for column in board.columns if column.prunable]
     groups = session.groups()
+    stages = stage_of_groups(groups)
     values = [plan.sparsities.get(column.name, 0.0) for column in columns]
     frame = pd.DataFrame(
         {
             "layer": [column.name for column in columns],
+            "stage": [stages[column.name].title for column in columns],
             "sparsity": [100 * value for value in values],
             "weights": [column.num_weights for column in columns],
             "note": [column.reason for column in columns],
@@ -233,7 +241,7 @@ def _table(board: Board, plan: PruningPlan) -> pd.DataFrame:
             for column, value in zip(columns, values, strict=True)
         ]
         texts = [f"{n} / {column.num_units}" for n, column in zip(kept, columns, strict=True)]
-        frame.insert(2, "kept", texts)
+        frame.insert(3, "kept", texts)
     return frame if any(frame["note"]) else frame.drop(columns="note")
 
 
@@ -317,9 +325,10 @@ def check_plan(plan: PruningPlan, model: ModelRef) -> None:
 
 
 def put_plan(plan: PruningPlan) -> None:
-    """Put a plan that fits the model on the bench; one that prunes the classifier unlocks it."""
+    """Put a plan that fits the model on the bench; what it prunes is unlocked and thawed."""
     protected = protected_locks(session.groups(plan.granularity))
     if any(plan.sparsities.get(name) for name in protected):
         session.remember(**{plan_state.UNLOCKED: True})
+    plan_freeze.thaw_for(plan)
     plan_state.keep_last()
     plan_state.replace(plan)

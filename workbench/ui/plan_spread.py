@@ -8,7 +8,15 @@ import streamlit as st
 
 from workbench.granularity import parse_granularity
 from workbench.plan import PruningPlan
-from workbench.ui import plan_found, plan_goal, plan_state, plan_target, session
+from workbench.ui import (
+    plan_found,
+    plan_freeze,
+    plan_goal,
+    plan_state,
+    plan_target,
+    plan_trade_off,
+    session,
+)
 from workbench.ui.errors import callback, plain
 from workbench.ui.i18n import _
 from workbench.ui.job_panel import is_active, show_job
@@ -37,8 +45,9 @@ def show_quick_start() -> None:
 
 def show_spread() -> None:
     """The goal, how it is spread, and how what goes is ranked."""
-    _time(plan_goal.go_on())
+    _follow_up(plan_goal.go_on())
     plan_found.take_new()
+    plan_trade_off.take_learnt()
     plan = session.plan()
     kind = parse_granularity(plan.granularity)
     with st.container(border=True):
@@ -46,10 +55,15 @@ def show_spread() -> None:
             unit_key = plan_target.show_unit(kind)
             plan_target.show_part(kind)
             _rule()
+            if chosen_rule() == plan_goal.BY_COST:
+                plan_trade_off.show_trade_off()
             _button(unit_key)
         with st.container(horizontal=True, vertical_alignment="bottom"):
             _ranking(plan)
             st.caption(_told(unit_key), width="stretch")
+        plan_freeze.show_freeze()
+        if chosen_rule() == plan_goal.BY_COST:
+            plan_trade_off.show_learning()
         if plan_target.unit(kind) == "latency":
             _show_times()
 
@@ -125,12 +139,16 @@ def _spread(unit_key: str) -> None:
     plan_target.read(unit_key, kind)
     goal = _goal(unit_key)
     if plan_goal.reach(goal):
-        _time(goal)
+        _follow_up(goal)
 
 
-def _time(goal: Goal | None) -> None:
-    """Time a plan that was made for a latency: the table only predicts."""
-    if goal is not None and goal.unit == "latency":
+def _follow_up(goal: Goal | None) -> None:
+    """Learn what is to be learnt; time a plan made for a latency, since the table only predicts."""
+    if goal is None:
+        return
+    if plan_goal.to_learn(goal):
+        plan_trade_off.learn(goal)
+    elif goal.unit == "latency":
         plan_found.search(
             plan_found.LATENCY, _("Timing the plan"), unit=goal.unit, method=goal.method,
             kept=goal.part,

@@ -124,6 +124,7 @@ def _cached_board(
 
 def replace(plan: PruningPlan) -> None:
     """Put another plan on the bench; the columns follow."""
+    plan = plan_limits.with_frozen(plan)
     note_shown(session.plan(), plan)
     session.replace_plan(plan)
     note_shown(plan)

@@ -65,13 +65,17 @@ def _unit(plan: PruningPlan) -> str:
 
 
 def _reasons(plan: PruningPlan, curves: SensitivityCurves, unit: str) -> Reasons:
+    """What every group pays: for each percent saved, or for each millisecond."""
+    from workbench.allocation.prices import by_millisecond
     from workbench.allocation.reasons import explain_plan
 
-    return explain_plan(
+    latencies = latency_shelf.table() if unit == "latency" else None
+    reasons = explain_plan(
         session.groups(), plan, curves, unit, bounds=plan_limits.bounds(plan.granularity),
-        locked=plan_state.locks(), latencies=latency_shelf.table() if unit == "latency" else None,
+        locked=plan_state.locks(), latencies=latencies,
         num_classes=session.require_model().num_classes,
     )  # fmt: skip
+    return reasons if latencies is None else by_millisecond(reasons, latencies)
 
 
 def _of_all(unit: str) -> str:
@@ -82,6 +86,13 @@ def _of_all(unit: str) -> str:
         "bytes": _("the stored bytes"),
         "latency": _("the time"),
     }[unit]
+
+
+def _saved_unit(unit: str) -> str:
+    """What a price is for, in the middle of a sentence."""
+    if unit == "latency":
+        return _("millisecond")
+    return _("percent of {whole}").format(whole=_of_all(unit))
 
 
 # What the hand did
@@ -180,8 +191,8 @@ def _takeaway(reasons: Reasons, unit: str) -> str:
     if common is None:
         return _("No price is known: no step that was measured costs anything.")
     told = [
-        _("Common price: {price} more loss for each percent of {whole} saved.").format(
-            price=_number(common), whole=_of_all(unit)
+        _("Common price: {price} more loss for each {saved} saved.").format(
+            price=_number(common), saved=_saved_unit(unit)
         )
     ]
     sentences = {
@@ -221,7 +232,8 @@ def _show_all(reasons: Reasons, unit: str, takeaway: str, plan: PruningPlan) -> 
     show_chart(
         prices_figure(
             list(reasons), [one.price_last for one in found], [one.price_next for one in found],
-            found[0].price_common, y_title=_("Loss for 1 % of {whole}").format(whole=_of_all(unit)),
+            found[0].price_common,
+            y_title=_("Loss for each {saved}").format(saved=_saved_unit(unit)),
         ),
         key="prices",
         alt=_("Marks of what the last and the next step of every group cost. ") + takeaway,
@@ -242,14 +254,14 @@ def _show_all(reasons: Reasons, unit: str, takeaway: str, plan: PruningPlan) -> 
             ),
             "last": kind.NumberColumn(
                 _("Last step"), format="%.2g",
-                help=_("Loss that its last step added for each percent of {whole}.").format(
-                    whole=_of_all(unit)
+                help=_("Loss that its last step added for each {saved} saved.").format(
+                    saved=_saved_unit(unit)
                 ),
             ),
             "next": kind.NumberColumn(
                 _("Next step"), format="%.2g",
-                help=_("Loss that its next step would add for each percent of {whole}.").format(
-                    whole=_of_all(unit)
+                help=_("Loss that its next step would add for each {saved} saved.").format(
+                    saved=_saved_unit(unit)
                 ),
             ),
             "why": kind.TextColumn(_("Why"), width="large"),

@@ -6,7 +6,7 @@ from functools import cache, partial
 from tests.golden.refusals.table import Makers
 from tests.unit.small import small_model, stripes_data
 from workbench.allocation import Budget, LatencyTable, allocate
-from workbench.cli.allocate_verb import read_curves
+from workbench.cli.curve_files import read_curves
 from workbench.floor import smallest_above_floor
 from workbench.groups import find_groups
 from workbench.refine import refine
