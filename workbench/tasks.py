@@ -6,15 +6,16 @@ Arguments name the model and data by their references (``ModelRef.to_dict()``,
 in the store before the result is told: it survives a server that ends and a page nobody looks at.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from workbench.arena.task import arena
+from workbench.class_tasks import class_metrics
 from workbench.curve_cache import JsonLinesCache
-from workbench.data import Data
 from workbench.device import choose_device
-from workbench.experiment import Run, Stage, finetune_and_measure, run_experiment
+from workbench.ensemble_tasks import ensemble
+from workbench.experiment import Run, finetune_and_measure, known_dense, run_experiment
 from workbench.finetune_settings import FineTuneSettings
 from workbench.metrics import score
 from workbench.model import Model, check_fit
@@ -24,10 +25,12 @@ from workbench.progress import Progress, Report, ShouldStop
 from workbench.prune import prune
 from workbench.ray_points import ray_points
 from workbench.reopen import reopen_data, reopen_model, reopen_run
+from workbench.robustness_tasks import robustness
 from workbench.run_export import export
 from workbench.sensitivity import SensitivitySettings, measure_sensitivity
+from workbench.sparse_tasks import sparse_training
 from workbench.speed_tasks import latency, staircase
-from workbench.store import DataRef, ModelRef, Store, StoredRun
+from workbench.store import DataRef, ModelRef, Store
 
 Arguments = Mapping[str, Any]
 StoreTask = Callable[[Store, str, Arguments, Report, ShouldStop], Mapping[str, object]]
@@ -90,7 +93,9 @@ def experiment(
         PruningPlan.from_dict(arguments["plan"]),
         repair=arguments["repair"],
         finetune=None if settings is None else FineTuneSettings.from_dict(settings),
-        dense=_dense_stage(store.runs(workspace_id), model, data),
+        dense=known_dense(
+            [Run.from_dict(one.record) for one in store.runs(workspace_id)], model, data
+        ),
         report=report,
         should_stop=should_stop,
         device=choose_device(arguments.get("device")),
@@ -132,10 +137,10 @@ def finetune(
         reopen_run(before, store),
         reopen_data(before.data_ref, store),
         FineTuneSettings.from_dict(arguments["finetune"]),
+        teacher=_teacher(store, workspace_id, arguments.get("teacher")),
         report=report,
         should_stop=should_stop,
         device=choose_device(arguments.get("device")),
-        teacher=_teacher(store, workspace_id, arguments.get("teacher")),
     )
     stored = store.add_run(
         workspace_id,
@@ -197,6 +202,7 @@ TASKS: dict[str, StoreTask] = {
     "sensitivity": sensitivity,
     "experiment": experiment,
     "finetune": finetune,
+    "sparse_training": sparse_training,
     "export": export,
     "evaluate": evaluate,
     "latency": latency,
@@ -207,5 +213,8 @@ TASKS: dict[str, StoreTask] = {
     "latency_table": latency_table,
     "latency_fit": latency_fit,
     "trade_off": trade_off,
+    "robustness": robustness,
+    "ensemble": ensemble,
+    "class_metrics": class_metrics,
 }
 """Every task by the name that a job's ``kind`` gives it."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from workbench.cli.ensemble_options import add_ensemble_options
 from workbench.cli.methods_options import add_methods_options
 from workbench.cli.robustness_options import add_robustness_options
+from workbench.cli.sparse_options import add_sparse_options
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,9 @@ class Verb:
 
 
 MORE_VERBS = {
+    "sparse": Verb(
+        "make zeros while the model trains, by a penalty or a growing cut", add_sparse_options
+    ),
     "robustness": Verb(
         "measure accuracy on corrupted test images, one model beside others", add_robustness_options
     ),

@@ -15,6 +15,9 @@ from workbench.training.course import RETRACED, learning_rate
 from workbench.training.method import Course
 
 COUNT_EVERY = 10
+HELD_FROM = 0.8
+"""Part of the training after which zeros are held and the penalty is over: what is left of the
+learning rate then serves the survivors, which the penalty has shrunk."""
 
 
 class SparseAddition(Addition):
@@ -27,8 +30,8 @@ class SparseAddition(Addition):
         settings: How.
 
     Attributes:
-        cut_afterwards: Sparsity that the penalty left to be cut at the end, as a fraction of
-            what may be cut; 0 where it made all the zeros itself.
+        cut_afterwards: Sparsity that the penalty left to be cut at its end, as a fraction of what
+            may be cut; 0 where it made all the zeros itself.
         held: Whether the zeros are held by now.
     """
 
@@ -106,9 +109,22 @@ class SparseAddition(Addition):
             alive = self.alive_now(module)
             self._sparsity = sparsity_of(alive)
             self._penalty = self.penalty(module)
-            target = self.settings.used_target
-            if target is not None and self._sparsity >= target:
-                self.hold_(module, alive)
+            if self.is_over(part, alive):
+                self.hold_(module, self.cut_to_target(module, alive))
+
+    def is_over(self, part: float, alive: Mapping[str, Tensor]) -> bool:
+        """Whether no more zeros are to be made: at the target, or late in the training."""
+        target = self.settings.used_target
+        return part >= HELD_FROM or (target is not None and sparsity_of(alive) >= target)
+
+    def cut_to_target(self, module: nn.Module, alive: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Let the lowest go where the zeros made so far fall short of the target."""
+        target, before = self.settings.used_target, sparsity_of(alive)
+        if target is None or before >= target:
+            return alive
+        cut = lowest_gone(self.scores(module), alive, target)
+        self.cut_afterwards = sparsity_of(cut) - before
+        return cut
 
     def hold_(self, module: nn.Module, alive: Mapping[str, Tensor]) -> None:
         """From now on what is zero stays zero, and there is no penalty any more."""
@@ -126,11 +142,9 @@ class SparseAddition(Addition):
     @torch.no_grad()
     def finish_(self, module: nn.Module) -> None:
         """Reach the target if training did not, and leave what is to go at exactly zero."""
-        alive = self._alive if self.held else self.alive_now(module)
-        target, before = self.settings.used_target, sparsity_of(alive)
-        if target is not None and before < target and not self.held:
-            alive = lowest_gone(self.scores(module), alive, target)
-            self.cut_afterwards = sparsity_of(alive) - before
+        alive: Mapping[str, Tensor] = self._alive
+        if not self.held:
+            alive = self.cut_to_target(module, self.alive_now(module))
         self._alive = {name: at_least_one(kept) for name, kept in alive.items()}
         for name, mask in masks_of(self.ground, module, self._alive).items():
             module.get_parameter(name).masked_fill_(~mask, 0)

@@ -22,6 +22,7 @@ class Curriculum:
 
     Attributes:
         model: Where to begin; new weights if the settings ask for them. It stays as it is.
+        dense: The trained dense model, who teaches where the settings ask for distillation.
         data: Images that fit it.
         ground: What may become zero.
         settings: How.
@@ -31,6 +32,7 @@ class Curriculum:
     """
 
     model: Model
+    dense: Model
     data: Data
     ground: Ground
     settings: SparseTrainingSettings

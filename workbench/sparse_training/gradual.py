@@ -1,8 +1,10 @@
 # ruff: noqa: ARG002  the loop gives these arguments
 """A cut that grows along a schedule while the network trains."""
 
+from collections.abc import Mapping
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from workbench.sparse_training.addition import SparseAddition, lowest_gone, sparsity_of
 from workbench.sparse_training.growth import cubic_sparsity
@@ -24,6 +26,10 @@ class Gradual(SparseAddition):
     def strength(self, part: float) -> float:
         """There is no penalty."""
         return 0.0
+
+    def is_over(self, part: float, alive: Mapping[str, Tensor]) -> bool:
+        """The schedule ends by itself."""
+        return False
 
     def act_(self, module: nn.Module, part: float) -> None:
         """At a new stair, cut down to the schedule's sparsity."""

@@ -9,6 +9,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvTransposeNd
 
 from workbench.errors import PlanError
+from workbench.freezing import frozen_groups
 from workbench.groups import Group, Groups, find_groups
 from workbench.model import Model
 from workbench.sparse_training.settings import SparseTrainingSettings
@@ -122,21 +123,17 @@ def find_ground(model: Model, settings: SparseTrainingSettings) -> Ground:
     """What the settings allow to become zero.
 
     Raises:
-        PlanError: If nothing can be cut, or a layer or group to spare does not exist.
+        PlanError: If nothing can be cut, or a pattern freezes nothing.
     """
     groups = find_groups(model, settings.granularity)
     groups.require_prunable()
-    spare = settings.spare
-    if spare is None:
-        spare = tuple(group.name for group in groups.prunable if group.protected)
+    if settings.freeze is None:
+        frozen = {group.name for group in groups.prunable if group.protected}
     else:
-        for name in spare:
-            groups.group(name)
-    chosen = [group for group in groups.prunable if group.name not in spare]
+        frozen = set(frozen_groups(groups, settings.freeze))
+    chosen = [group for group in groups.prunable if group.name not in frozen]
     if not chosen:
-        raise PlanError(
-            "Every layer or group that can be cut is to be spared.", "Spare fewer of them."
-        )
+        raise PlanError("Every layer or group that can be cut is frozen.", "Freeze fewer of them.")
     if not groups.granularity.structured:
         weights = {g.layer.parameter_name: g.name for g in chosen if g.layer is not None}
         return Ground(groups, weights, ())

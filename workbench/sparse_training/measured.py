@@ -89,7 +89,7 @@ def _record(settings: SparseTrainingSettings, trained: SparseTrained) -> Trainin
     if trained.cut_afterwards:
         cut = (
             f"Training made {trained.sparsity - trained.cut_afterwards:.1%} zeros; the lowest "
-            f"{trained.cut_afterwards:.1%} were cut at its end to reach the target."
+            f"{trained.cut_afterwards:.1%} were cut when the penalty ended, to reach the target."
         )
         note = f"{note} {cut}".strip()
     return TrainingRecord(

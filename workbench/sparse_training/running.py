@@ -84,7 +84,7 @@ def train_sparse(
     if settings.from_scratch and method.addition is not None:
         begun = with_new_weights(model, settings.training.seed)
     curriculum = Curriculum(
-        begun, data, ground, settings, report, should_stop, torch.device(device)
+        begun, model, data, ground, settings, report, should_stop, torch.device(device)
     )
     trained = method.run(curriculum) if method.run else _train_once(curriculum)
     pruned = _pruned(model, ground, settings, trained)
@@ -105,7 +105,7 @@ def _train_once(curriculum: Curriculum) -> Trained:
     addition = make(curriculum.ground, settings)
     plan = PruningPlan(allocation="by_training")
     tuned = finetune(
-        Pruned(curriculum.model, {}, plan, curriculum.model), curriculum.data, settings.training,
+        Pruned(curriculum.model, {}, plan, curriculum.dense), curriculum.data, settings.training,
         additions=[addition], keep="last", report=curriculum.report,
         should_stop=curriculum.should_stop, device=curriculum.device,
     )  # fmt: skip

@@ -25,7 +25,8 @@ class SparseTrainingSettings:
             sparsity a penalty stops and its zeros are held; where the training ends short of it,
             the lowest go. None takes the method's usual one, or lets come out what comes out.
         granularity: ``weight`` or ``channel``.
-        spare: Layers or groups that stay dense; None spares the classifier.
+        freeze: Patterns of layers or groups that stay dense, as ``workbench.freezing`` reads them;
+            None freezes the classifier.
         from_scratch: Begin with seeded new weights instead of the trained ones.
         mix: Of ``elastic``: the L1 part of the penalty, 0 to 1; the rest is L2.
         ramp: Part of the training in which sparsity or penalty grows, where one does.
@@ -45,7 +46,7 @@ class SparseTrainingSettings:
     strength: float | None = None
     target: float | None = None
     granularity: str = "weight"
-    spare: tuple[str, ...] | None = None
+    freeze: tuple[str, ...] | None = None
     from_scratch: bool = False
     mix: float = 0.5
     ramp: float = 0.6
@@ -79,8 +80,8 @@ class SparseTrainingSettings:
         _check("rewind_epochs", self.rewind_epochs, 0, 1_000, whole=True)
         if not isinstance(self.from_scratch, bool):
             raise SettingsError(f"from_scratch is {self.from_scratch!r}.", "Choose true or false.")
-        if self.spare is not None:
-            object.__setattr__(self, "spare", tuple(str(name) for name in self.spare))
+        if self.freeze is not None:
+            object.__setattr__(self, "freeze", tuple(str(name) for name in self.freeze))
 
     @property
     def chosen(self) -> SparseMethod:
@@ -99,8 +100,8 @@ class SparseTrainingSettings:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON or YAML."""
-        spare = None if self.spare is None else list(self.spare)
-        return vars(self) | {"spare": spare, "training": self.training.to_dict()}
+        freeze = None if self.freeze is None else list(self.freeze)
+        return vars(self) | {"freeze": freeze, "training": self.training.to_dict()}
 
     @classmethod
     def from_dict(cls, values: object) -> "SparseTrainingSettings":

@@ -1,4 +1,7 @@
+# ruff: noqa: ARG002  the loop gives these arguments
 """Penalties that shrink weights, units or scales by a proximal step after each training step."""
+
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -131,6 +134,10 @@ class Growing(SparseAddition):
         target = self.settings.used_target
         assert target is not None
         self._chosen = lowest_gone(magnitudes(self.ground, module), self.alive_now(module), target)
+
+    def is_over(self, part: float, alive: Mapping[str, Tensor]) -> bool:
+        """The ramp ends by itself."""
+        return False
 
     def strength(self, part: float) -> float:
         """Rises in stairs along the ramp."""

@@ -117,7 +117,7 @@ def train_alive(
     plan = PruningPlan(granularity="weight", allocation="by_training")
     model = curriculum.model.with_module(copy)
     return finetune(
-        Pruned(model, masks, plan, curriculum.model), curriculum.data, training,
+        Pruned(model, masks, plan, curriculum.dense), curriculum.data, training,
         keep="last" if keep == "last" else "best", report=report,
         should_stop=curriculum.should_stop, device=curriculum.device,
     )  # fmt: skip

@@ -28,8 +28,8 @@ METHOD = SparseMethod(
     "the penalty. After every step of the optimiser all weights move towards zero by the learning "
     "rate times the strength, and those that would pass zero stop there. This step is the exact "
     "answer to the penalty (a proximal step), so the zeros are real and need no threshold. Every "
-    "layer finds its own sparsity. What survives is a little too small; a fine-tuning without the "
-    "penalty puts that right.",
+    "layer finds its own sparsity. What survives is too small by then: in the last fifth of the "
+    "training the zeros are held and the penalty is off, so that the survivors recover.",
     formula=r"\min_w \; L(w) + \lambda \sum_i |w_i|, \qquad "
     r"w \leftarrow \operatorname{sign}(w) \max(0, |w| - \eta \lambda)",
     paper='Tibshirani 1996, "Regression Shrinkage and Selection via the Lasso"; Parikh and Boyd '

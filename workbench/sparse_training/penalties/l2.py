@@ -25,10 +25,10 @@ METHOD = SparseMethod(
     explanation="The loss is given the sum of the squared weights. Its pull is in proportion to "
     "the weight, so large weights shrink fast and small ones hardly move: nothing ever becomes "
     "exactly zero. The penalty only makes many weights so small that little is lost when the "
-    "smallest are cut to the target at the end, which is what happens here and is recorded as a "
-    "cut. It is the penalty of ordinary weight decay, stronger, and the one that Han et al. found "
-    "to work best where pruning is followed by another training. It stands here mainly as the "
-    "companion that shows what L1 does differently.",
+    "smallest are cut to the target before the last fifth of the training, which is what happens "
+    "here and is recorded as a cut. It is the penalty of ordinary weight decay, stronger, and the "
+    "one that Han et al. found to work best where pruning is followed by another training. It "
+    "stands here mainly as the companion that shows what L1 does differently.",
     formula=r"\min_w \; L(w) + \tfrac{\lambda}{2} \sum_i w_i^2, \qquad "
     r"w \leftarrow \frac{w}{1 + \eta \lambda}",
     paper='Han et al. 2015, "Learning both Weights and Connections", section 3.1',

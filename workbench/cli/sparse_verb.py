@@ -1,0 +1,142 @@
+"""The verb ``sparse``."""
+
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+from workbench.cli.export_verb import exported_text
+from workbench.cli.output import percent, table, write_json
+from workbench.cli.progress import ProgressLine
+from workbench.cli.verbs import (
+    Outcome,
+    UnfinishedError,
+    describe,
+    measurements_table,
+    open_data,
+    open_model,
+)
+from workbench.device import choose_device
+from workbench.errors import SettingsError
+from workbench.experiment import Run, Stage
+from workbench.export import check_target, export_model
+from workbench.finetune_settings import FineTuneSettings
+from workbench.prune import Pruned
+from workbench.sparse_training import SparseTrainingSettings
+from workbench.sparse_training.measured import train_sparse_and_measure
+from workbench.sparse_training.sweeping import prunable_sparsity, settings_of_sweep
+
+OWN = ("mix", "ramp", "step", "max_loss", "rounds", "rewind_epochs")
+
+
+def sparse(arguments: Namespace) -> Outcome:
+    """Train a model sparse, with one strength or several, measure it and export it."""
+    tries = _tries(arguments)
+    after = arguments.finetune_epochs
+    finetune = _training(arguments, after, None) if after else None
+    device = choose_device(arguments.device)
+    if arguments.out:
+        check_target(Path(arguments.out))
+    model = open_model(arguments)
+    data = open_data(arguments, model)
+    attempts: list[dict[str, Any]] = []
+    texts: list[str] = []
+    dense: Stage | None = None
+    run, pruned = None, None
+    with ProgressLine() as line:
+        for settings in tries:
+            line.start(f"Training {model.name} sparse: {settings.chosen.title}")
+            run, pruned = train_sparse_and_measure(
+                model, data, settings, finetune=finetune, dense=dense, report=line, device=device
+            )
+            assert pruned is not None  # nothing stops it
+            dense = run.stage("dense")
+            attempts.append(_attempt(settings, run, pruned))
+            texts.append(_text(settings, run, pruned))
+            write_json(arguments.json, describe(model, data) | _result(attempts))
+    assert run is not None
+    assert pruned is not None
+    values = describe(model, data) | _result(attempts)
+    text = "\n\n".join([*texts, *([_table(attempts)] if len(attempts) > 1 else [])])
+    if not arguments.out:
+        return values, text
+    try:
+        with ProgressLine() as line:
+            line.start(f"Exporting to {arguments.out}")
+            exported = export_model(
+                pruned.model, data, run.plan, arguments.out, run=run, dense=model, report=line
+            )
+    except BaseException as error:  # what was trained, perhaps for hours, is told all the same
+        raise UnfinishedError((values, text), error) from error
+    files = [str(exported.folder / file.name) for file in exported.files]
+    values |= {"files": files, "export": exported.to_dict()}
+    return values, f"{text}\n\n{exported_text(exported)}"
+
+
+def _tries(arguments: Namespace) -> list[SparseTrainingSettings]:
+    strengths = arguments.strength
+    if arguments.out and len(strengths) > 1:
+        raise SettingsError(
+            f"{len(strengths)} strengths are to be tried, but only one model can be exported.",
+            "Leave --out away, or give one strength.",
+        )
+    settings = SparseTrainingSettings(
+        method=arguments.method, strength=strengths[0] if strengths else None,
+        target=arguments.target, granularity=arguments.granularity,
+        freeze=tuple(arguments.freeze) or None, from_scratch=arguments.from_scratch,
+        training=_training(arguments, arguments.epochs, arguments.seconds),
+        **{name: getattr(arguments, name) for name in OWN},
+    )  # fmt: skip
+    return settings_of_sweep(settings, strengths)
+
+
+def _training(arguments: Namespace, epochs: int, seconds: float | None) -> FineTuneSettings:
+    return FineTuneSettings(
+        optimizer=arguments.optimizer, lr=arguments.lr, epochs=epochs, seconds=seconds,
+        batch_size=arguments.batch_size, seed=arguments.seed or 0,
+    )  # fmt: skip
+
+
+def _attempt(settings: SparseTrainingSettings, run: Run, pruned: Pruned) -> dict[str, Any]:
+    """One strength: settings, stages, plan and the sparsity of what may be cut."""
+    stages = {stage.name: stage.measurement.to_dict() for stage in run.stages}
+    trained = run.stage("pruned")
+    assert trained is not None
+    assert trained.training is not None
+    return {
+        "settings": settings.to_dict(),
+        "strength": settings.used_strength,
+        "sparsity": prunable_sparsity(pruned),
+        "validation_accuracy": run.final.validation.accuracy,
+        **stages,
+        "plan": run.plan.to_dict(),
+        "training": trained.training.to_dict(),
+        "seconds": {stage.name: stage.seconds for stage in run.stages},
+    }
+
+
+def _result(attempts: list[dict[str, Any]]) -> dict[str, object]:
+    """The last attempt's values, and all attempts."""
+    return dict(attempts[-1]) | {"attempts": attempts, "files": []}
+
+
+def _text(settings: SparseTrainingSettings, run: Run, pruned: Pruned) -> str:
+    """The stages as a table, and what came out in a line."""
+    trained = run.stage("pruned")
+    note = trained.training.note if trained and trained.training else ""
+    what = "channels, neurons and heads" if pruned.kept else "weights that may be cut"
+    method = settings.chosen
+    with_strength = f", strength {settings.used_strength:g}" if method.strength is not None else ""
+    line = (
+        f"{method.title}{with_strength}: {percent(prunable_sparsity(pruned))} of the {what} gone."
+    )
+    head = measurements_table([(stage.name, stage.measurement) for stage in run.stages])
+    return "\n".join(filter(None, (head, "", line, note)))
+
+
+def _table(attempts: list[dict[str, Any]]) -> str:
+    """Strength against sparsity and validation accuracy."""
+    rows = [
+        [f"{one['strength']:g}", percent(one["sparsity"]), percent(one["validation_accuracy"])]
+        for one in attempts
+    ]
+    return table(["strength", "sparsity", "validation accuracy"], rows)
