@@ -87,6 +87,13 @@ def same_state(module, other):
     return one.keys() == two.keys() and all(torch.equal(one[key], two[key]) for key in one)
 
 
+def test_bottlenecks_are_told_from_basic_blocks_by_their_weights():
+    original = network(blocks=[2, 1], bottleneck=True).eval()
+    model = load_uploaded_model("weights.safetensors", save(dict(original.state_dict())))
+    assert same_state(model.module, original)
+    assert model.arguments == SMALL["resnet"] | {"blocks": [2, 1], "bottleneck": True}
+
+
 @pytest.mark.parametrize("family", ARCHITECTURES)
 @pytest.mark.parametrize("wrapping", WRAPPINGS)
 def test_every_family_comes_back_from_every_wrapping(family, wrapping):
