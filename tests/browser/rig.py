@@ -26,6 +26,8 @@ TITLES = {
     "/arena": "Arena",
     "/finetune": "Prune and fine-tune",
     "/compare": "Compare",
+    "/robustness": "Robustness",
+    "/ensembles": "Ensembles",
     "/export": "Export",
 }
 PAGES = tuple(TITLES)

@@ -39,7 +39,7 @@ METHOD = Corruption(
     paper='Hendrycks and Dietterich 2019, "Benchmarking Neural Network Robustness to Common '
     'Corruptions and Perturbations", appendix B (Gaussian blur)',
     strengths="The opposite of noise: it takes fine detail away instead of adding some.",
-    limits="For images much below 32 pixels the blur is less than a pixel wide and does little.",
+    limits="On images much below 32 pixels the first severities change next to nothing.",
     unit="standard deviation, pixels",
     small=(0.4, 0.6, 0.7, 0.8, 1.0),
     large=(1.0, 2.0, 3.0, 4.0, 6.0),

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 SEVERITIES = (1, 2, 3, 4, 5)
 SMALL_SIDE, LARGE_SIDE = 32, 224
 """Pixels on a side of the images for which the two tables of strengths were made."""
+LEAST_SHRUNK = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +41,8 @@ class Corruption(Method):
         """How strong a severity is for images with a shorter side of so many pixels.
 
         Between the two tables it goes along the logarithm of the side; smaller and larger images
-        take the nearer table. Lengths in pixels keep their part of the image beyond them.
+        take the nearer table. Lengths in pixels keep their part of the image beyond them, but
+        shrink to no less than half: a narrower bell reaches no neighbour.
 
         Raises:
             SettingsError: If the severity is not 1 to 5.
@@ -53,4 +55,4 @@ class Corruption(Method):
         near = min(max(side, SMALL_SIDE), LARGE_SIDE)
         way = math.log(near / SMALL_SIDE) / math.log(LARGE_SIDE / SMALL_SIDE)
         between = low ** (1 - way) * high**way
-        return between * side / near if self.in_pixels else between
+        return between * max(side / near, LEAST_SHRUNK) if self.in_pixels else between

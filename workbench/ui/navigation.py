@@ -24,6 +24,8 @@ def pages() -> list[Page]:
         page("arena", _("Arena"), "stadium"),
         page("finetune", _("Prune and fine-tune"), "content_cut"),
         page("compare", _("Compare"), "scatter_plot"),
+        page("robustness", _("Robustness"), "foggy"),
+        page("ensembles", _("Ensembles"), "groups"),
         page("export", _("Export"), "download"),
     ]
 
