@@ -23,9 +23,11 @@ def pages() -> list[Page]:
         page("plan", _("Plan"), "equalizer"),
         page("arena", _("Arena"), "stadium"),
         page("finetune", _("Prune and fine-tune"), "content_cut"),
+        page("sparse", _("Sparse training"), "grain"),
         page("compare", _("Compare"), "scatter_plot"),
         page("robustness", _("Robustness"), "foggy"),
         page("ensembles", _("Ensembles"), "groups"),
+        page("quantise", _("Quantise"), "compress"),
         page("export", _("Export"), "download"),
     ]
 
