@@ -25,6 +25,7 @@ TITLES = {
     "/plan": "Plan",
     "/arena": "Arena",
     "/finetune": "Prune and fine-tune",
+    "/sparse": "Sparse training",
     "/compare": "Compare",
     "/robustness": "Robustness",
     "/ensembles": "Ensembles",

@@ -21,7 +21,7 @@ from workbench.ui.job_scope import job_of_bench
 from workbench.ui.links import link_to
 from workbench.ui.run_shelf import ShelvedRun
 from workbench.ui.run_table import show_table, size_titles
-from workbench.ui.theme import compact, in_bytes, interval, percent
+from workbench.ui.theme import compact, in_bytes, interval, percent, plain_number
 from workbench.ui.words import explain
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def _mark(
     return Mark(
         one.name, measure(final) or 0, final.accuracy, final.ci_low, final.ci_high,
         stage=one.run.final.name, path=path, random=one.run.plan.criterion == "random",
-        structured=one.structured, current=current,
+        structured=one.structured, by_training=bool(one.run.made_by), current=current,
     )  # fmt: skip
 
 
@@ -259,6 +259,8 @@ def _show_chosen(found: Sequence[ShelvedRun]) -> None:
                 key=f"delete_{current.number}",
             )  # fmt: skip
         st.caption(_path_sentence(current))
+        if current.run.made_by:
+            st.caption(_made_sentence(current))
         with st.expander(_("Widths, plan and stages"), icon=":material/list:"):
             width_panels.show_widths(current, found)
             plan_side, stage_side = st.columns(2)
@@ -274,6 +276,22 @@ def _path_sentence(current: ShelvedRun) -> str:
         f"{run_shelf.stage_title(stage.name)} {percent(stage.measurement.accuracy, 2)}"
         for stage in current.run.stages
     )
+
+
+def _made_sentence(current: ShelvedRun) -> str:
+    """How a run that was cut during training came about, and what its plan is."""
+    from workbench.sparse_training import SparseTrainingSettings
+
+    settings = SparseTrainingSettings.from_dict(current.run.made_by)
+    strength = (
+        _(", strength {strength}").format(strength=plain_number(settings.used_strength))
+        if settings.chosen.strength is not None
+        else ""
+    )
+    return _(
+        "Cut during training: {method}{strength}. Its plan states what training made; on the plan "
+        "page the same sparsities are cut from the dense model by rank."
+    ).format(method=settings.chosen.title, strength=strength)
 
 
 def _show_plan(current: ShelvedRun) -> None:

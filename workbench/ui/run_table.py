@@ -27,7 +27,9 @@ def show_table(found: Sequence[ShelvedRun]) -> None:
     """All runs as numbers, and the same as a file."""
     frame = run_frame(found)
     shown = frame.assign(
-        plan=frame["allocation"] + ", " + frame["criterion"],
+        plan=(frame["allocation"] + ", " + frame["criterion"]).where(
+            frame["made_by"] == "", _("during training: ") + frame["made_by"]
+        ),
         accuracy=100 * frame["accuracy"],
     )
     column = st.column_config
@@ -45,7 +47,8 @@ def show_table(found: Sequence[ShelvedRun]) -> None:
                 _("Granularity"), help=explain("granularity"), width=85
             ),
             "plan": column.TextColumn(
-                _("Plan"), help=_("Allocation and criterion of the plan."), width=100
+                _("Plan"), width=100,
+                help=_("Allocation and criterion of the plan, or the method of sparse training."),
             ),
             "repair": column.TextColumn(_("Repair"), help=explain("repair"), width=55),
             "accuracy": column.NumberColumn(
@@ -83,6 +86,7 @@ def run_frame(found: Sequence[ShelvedRun]) -> pd.DataFrame:
                 "channel_multiple": one.run.plan.channel_multiple,
                 "criterion": one.run.plan.criterion,
                 "allocation": one.run.plan.allocation,
+                "made_by": str(one.run.made_by.get("method", "")),
                 "repair": one.run.repair,
                 "accuracy": m.accuracy,
                 "ci_low": m.ci_low,

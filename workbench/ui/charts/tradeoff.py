@@ -18,6 +18,7 @@ SHAPES = {
 }  # fmt: skip
 """Every stage has a shape; it is filled where channels are gone and hollow where weights are 0."""
 _RANDOM_SHAPE = "x"
+_BY_TRAINING_SHAPE = "star"
 _NARROW = 780  # pixels of the plot in a window of 1280; a wider one has more room for labels
 _MARGINS = 96
 _RADIUS = 8.0
@@ -54,6 +55,7 @@ class Mark:
         path: The stages before it, the dense model first; empty draws the mark alone.
         random: Whether what goes was chosen at random.
         structured: Whether channels are really gone; else weights are zero.
+        by_training: Whether the zeros were made during training; else a trained model was cut.
         current: Whether it is the chosen run.
     """
 
@@ -66,6 +68,7 @@ class Mark:
     path: tuple[Step, ...] = ()
     random: bool = False
     structured: bool = False
+    by_training: bool = False
     current: bool = False
 
 
@@ -151,7 +154,14 @@ def _spaced(mark: Mark) -> str:
 
 
 def _symbol(mark: Mark) -> str:
-    return _shape(_RANDOM_SHAPE if mark.random else SHAPES[mark.stage], mark.structured)
+    if mark.random:
+        return _shape(_RANDOM_SHAPE, mark.structured)
+    return _shape(_stage_shape(mark, mark.stage), mark.structured)
+
+
+def _stage_shape(mark: Mark, stage: str) -> str:
+    """The shape of a stage; one for all where the zeros were made during training."""
+    return _BY_TRAINING_SHAPE if mark.by_training else SHAPES[stage]
 
 
 def _shape(shape: str, filled: bool) -> str:
@@ -238,7 +248,8 @@ def _add_path(figure: go.Figure, mark: Mark, size_title: str) -> None:
         hovertemplate=_hover("%{hovertext}", size_title),
         marker={"size": 8, "opacity": 1, "color": _colour(mark),
                 "line": {"width": 1.2, "color": _colour(mark)},
-                "symbol": [_shape(SHAPES[step.stage], mark.structured) for step in between]},
+                "symbol": [_shape(_stage_shape(mark, step.stage), mark.structured)
+                           for step in between]},
     )  # fmt: skip
 
 
@@ -256,13 +267,18 @@ def _add_ring(figure: go.Figure, marks: Sequence[Mark]) -> None:
 
 def _add_keys(figure: go.Figure, marks: Sequence[Mark]) -> None:
     """Legend entries for what the shapes mean."""
-    stages = {mark.stage for mark in marks if not mark.random}
-    stages |= {step.stage for mark in marks for step in mark.path}
+    cut = [mark for mark in marks if not mark.by_training]
+    stages = {mark.stage for mark in cut if not mark.random}
+    stages |= {step.stage for mark in cut for step in mark.path}
     structured = [mark.structured for mark in marks]
     keys = (
         (_("Pruned"), KEPT, SHAPES["pruned"], "pruned" in stages),
         (_("Repaired"), KEPT, SHAPES["repaired"], "repaired" in stages),
         (_("Fine-tuned"), KEPT, SHAPES["finetuned"], "finetuned" in stages),
+        (
+            _("Cut during training"), KEPT, f"{_BY_TRAINING_SHAPE}-open",
+            any(mark.by_training for mark in marks),
+        ),
         (_("Pruned at random"), RANDOM, f"{_RANDOM_SHAPE}-open", any(m.random for m in marks)),
         (_("Filled: channels are gone"), DENSE, "hexagon", any(structured)),
         (_("Hollow: weights are zero"), DENSE, "hexagon-open", not all(structured)),
