@@ -19,6 +19,7 @@ from tests.golden.refusals import (
     searches,
     speed,
     thin,
+    training,
     values,
 )
 from tests.golden.refusals.table import TABLE, Row, observe, read_table, write_table
@@ -37,6 +38,7 @@ MAKERS = {
         commands,
         cluster,
         searches,
+        training,
     )
     for maker in part.MAKERS
 }
