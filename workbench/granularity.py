@@ -8,10 +8,11 @@ from workbench.names import suggest
 
 MAX_M = 64
 MAX_BLOCK = 256
-EXAMPLES = ("weight", "nm:2:4", "block:4x4", "kernel", "channel")
+EXAMPLES = ("weight", "nm:2:4", "block:4x4", "subblock:2x2", "kernel", "channel")
 """One name of each kind, in the order in which pages offer them."""
 _NM = re.compile(r"nm:(\d{1,4}):(\d{1,4})\Z")
 _BLOCK = re.compile(r"block:(\d{1,4})x(\d{1,4})(:kernel)?\Z")
+_SUBBLOCK = re.compile(r"subblock:(\d{1,4})x(\d{1,4})(:disjoint)?\Z")
 
 
 @dataclass(frozen=True)
@@ -20,13 +21,14 @@ class Granularity:
 
     Attributes:
         name: As it stands in plans and on the command line.
-        kind: ``weight``, ``nm``, ``block``, ``kernel`` or ``channel``.
+        kind: ``weight``, ``nm``, ``block``, ``subblock``, ``kernel`` or ``channel``.
         n: Weights kept of every ``m`` along the inputs; 0 for other kinds.
         m: See ``n``.
-        rows: Outputs that a block spans; 0 for other kinds.
-        columns: Inputs that a block spans; 0 for other kinds.
+        rows: Outputs that a block spans, or rows of a sub-block; 0 for other kinds.
+        columns: Inputs that a block spans, or columns of a sub-block; 0 for other kinds.
         inside_kernels: Whether rows and columns of a block are those of each kernel instead, as
-            in ``block:2x2:kernel``.
+            in ``block:2x2:kernel``; always so for sub-blocks.
+        overlapping: Whether sub-blocks lie at every place of a kernel rather than side by side.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Granularity:
     rows: int = 0
     columns: int = 0
     inside_kernels: bool = False
+    overlapping: bool = False
 
     @property
     def structured(self) -> bool:
@@ -44,8 +47,8 @@ class Granularity:
 
     @property
     def unit(self) -> str:
-        """What is kept or pruned as one."""
-        return "N:M group" if self.kind == "nm" else self.kind
+        """What is kept or pruned as one; of sub-blocks, which overlap, the weights are counted."""
+        return {"nm": "N:M group", "subblock": "weight"}.get(self.kind, self.kind)
 
     @property
     def title(self) -> str:
@@ -55,6 +58,8 @@ class Granularity:
             "nm": f"{self.n}:{self.m} ({self.n} of every {self.m} inputs kept)",
             "block": f"Blocks of {self.rows} x {self.columns}"
             + (" inside kernels" if self.inside_kernels else ""),
+            "subblock": f"Sub-blocks of {self.rows} x {self.columns}, "
+            + ("overlapping" if self.overlapping else "side by side"),
             "kernel": "Whole kernels",
             "channel": "Channels, neurons and heads",
         }[self.kind]
@@ -68,6 +73,9 @@ class Granularity:
             "nm": "Keeps N of every M weights along the inputs of a layer, the pattern that "
             "sparse tensor cores can use.",
             "block": "Prunes rectangles of outputs by inputs, the pattern of block-sparse kernels.",
+            "subblock": "Cuts each kernel of a convolution into parts that overlap or lie side by "
+            "side; the parts with the lowest scores go, and with them every weight that no kept "
+            "part covers. Sparsity is the share of a layer's weights.",
             "kernel": "Prunes whole kernels: all weights between one input channel and one "
             "output channel.",
             "channel": "Removes whole channels, neurons and attention heads together with all "
@@ -78,7 +86,9 @@ class Granularity:
 def parse_granularity(text: object) -> Granularity:
     """Read a granularity such as ``weight``, ``nm:2:4``, ``block:4x4``, ``kernel``, ``channel``.
 
-    Blocks are outputs by inputs, or places of each kernel as in ``block:2x2:kernel``.
+    Blocks are outputs by inputs, or places of each kernel as in ``block:2x2:kernel``. Sub-blocks,
+    ``subblock:4x4``, lie at every place of each kernel, or side by side as in
+    ``subblock:2x2:disjoint``.
 
     Raises:
         PlanError: If there is none of that name, or its numbers are out of range.
@@ -96,13 +106,25 @@ def parse_granularity(text: object) -> Granularity:
             )
         return Granularity(text, "nm", n=n, m=m)
     if match := _BLOCK.match(text):
-        rows, columns = int(match[1]), int(match[2])
-        if not (1 <= rows <= MAX_BLOCK and 1 <= columns <= MAX_BLOCK and rows * columns > 1):
-            raise PlanError(
-                f"Granularity {text!r} asks for blocks of {rows} x {columns}.",
-                f"Choose 1 to {MAX_BLOCK} rows and columns, at least 2 weights in all, "
-                "such as block:4x4.",
-            )
+        rows, columns = _rectangle(text, match, "block:4x4")
         inside = match[3] is not None
         return Granularity(text, "block", rows=rows, columns=columns, inside_kernels=inside)
+    if match := _SUBBLOCK.match(text):
+        rows, columns = _rectangle(text, match, "subblock:2x2")
+        return Granularity(
+            text, "subblock", rows=rows, columns=columns, inside_kernels=True,
+            overlapping=match[3] is None,
+        )  # fmt: skip
     raise PlanError(f"There is no granularity {text!r}.", suggest(text, EXAMPLES))
+
+
+def _rectangle(text: str, match: re.Match[str], example: str) -> tuple[int, int]:
+    """Rows and columns of a block, at least two weights."""
+    rows, columns = int(match[1]), int(match[2])
+    if not (1 <= rows <= MAX_BLOCK and 1 <= columns <= MAX_BLOCK and rows * columns > 1):
+        raise PlanError(
+            f"Granularity {text!r} asks for blocks of {rows} x {columns}.",
+            f"Choose 1 to {MAX_BLOCK} rows and columns, at least 2 weights in all, "
+            f"such as {example}.",
+        )
+    return rows, columns

@@ -18,6 +18,9 @@ granularity cuts a weight into *units* that are kept or pruned as one:
     ``block:RxC:kernel`` the rectangles lie inside each kernel, R x C of its ``(kh, kw)`` places.
     Blocks at the edges are smaller; a block's score is the mean of its weights, so that a small
     one is not favoured.
+``subblock:RxC``
+    Parts of R x C of each kernel, overlapping or with ``:disjoint`` side by side; see
+    ``workbench.subblocks``. What a unit is to other granularities a weight is here.
 ``kernel``
     All weights between one input channel and one output channel. A kernel of one weight is no
     kernel: Linear layers and 1 x 1 convolutions are not cut at this granularity.
@@ -36,6 +39,12 @@ from torch import Tensor
 
 from workbench.granularity import Granularity
 from workbench.plan import num_pruned
+from workbench.subblocks import (
+    num_pruned_at,
+    subblock_mask,
+    weight_scores,
+    why_not_cut,
+)
 
 
 @dataclass(frozen=True)
@@ -115,7 +124,7 @@ def _tile_lengths(total: int, tile: int) -> Tensor:
 
 def _grid(shape: Sequence[int], granularity: Granularity) -> _Grid:
     outputs, inputs, kernel = shape[0], shape[1], tuple(shape[2:])
-    if granularity.kind == "weight":
+    if granularity.kind in ("weight", "subblock"):
         return _Grid(1, 1, prod(shape), 1, 1)
     if granularity.kind == "nm":
         return _Grid(1, outputs * prod(kernel), inputs, 1, granularity.m, inputs_last=True)
@@ -138,6 +147,8 @@ def why_not(shape: Sequence[int], granularity: Granularity) -> str:
         granularity: Any kind but ``channel``.
     """
     kernel = tuple(shape[2:])
+    if granularity.kind == "subblock":
+        return why_not_cut(shape, granularity)
     if granularity.kind == "nm" and shape[1] <= granularity.n:
         inputs = "1 input" if shape[1] == 1 else f"{shape[1]} inputs"
         return (
@@ -156,6 +167,8 @@ def why_not(shape: Sequence[int], granularity: Granularity) -> str:
 def num_units(shape: Sequence[int], granularity: Granularity) -> int:
     """How many units a weight is made of; for N:M the groups, the incomplete ones among them.
 
+    Sub-blocks may overlap: the weights are counted.
+
     Args:
         shape: Of the weight, e.g. ``(out, in, kh, kw)``.
         granularity: Any kind but ``channel``.
@@ -171,8 +184,11 @@ def unit_scores(scores: Tensor, granularity: Granularity) -> Tensor:
         granularity: Any kind but ``channel``.
 
     Returns:
-        ``(num_units,)``, in the order of the matrix of the granularity (see above), by rows.
+        ``(num_units,)``, in the order of the matrix of the granularity (see above), by rows; of
+        sub-blocks for every weight the score that it goes with.
     """
+    if granularity.kind == "subblock":
+        return weight_scores(scores, granularity).reshape(-1)
     grid = _grid(scores.shape, granularity)
     return grid.tile_means(grid.matrices(scores)).reshape(-1)
 
@@ -196,12 +212,16 @@ def expand(units: Tensor, shape: Sequence[int], granularity: Granularity) -> Ten
 def num_pruned_weights(shape: Sequence[int], granularity: Granularity, sparsity: float) -> int:
     """How many weights go at a sparsity; where edge blocks are smaller, on average.
 
+    Of sub-blocks fewer than their size may go beyond that, see ``workbench.subblocks``.
+
     Args:
         shape: Of the weight.
         granularity: Any kind but ``channel``.
         sparsity: Fraction of its units (N:M: of its weights) to prune.
     """
     total = prod(shape)
+    if granularity.kind == "subblock":
+        return num_pruned_at(shape, granularity, sparsity)
     if granularity.kind == "nm":
         return round(nearest_sparsity(shape, granularity, sparsity) * total)
     units = num_units(shape, granularity)
@@ -219,6 +239,8 @@ def nearest_sparsity(shape: Sequence[int], granularity: Granularity, sparsity: f
         granularity: Any kind but ``channel``.
         sparsity: Fraction of its units (N:M: of its weights) to prune, 0 <= sparsity < 1.
     """
+    if granularity.kind == "subblock":
+        return num_pruned_at(shape, granularity, sparsity) / prod(shape)
     if granularity.kind != "nm":
         units = num_units(shape, granularity)
         return num_pruned(sparsity, units) / units
@@ -232,7 +254,7 @@ def pattern_mask(scores: Tensor, granularity: Granularity, sparsity: float) -> T
     """Keep the highest-scoring units of one weight.
 
     Exactly the nearest allowed number of units goes, the first in position among equals, and
-    at least one unit stays.
+    at least one unit stays. Sub-blocks go until at least the asked number of weights is gone.
 
     Args:
         scores: Of single weights, of the weight's shape; higher is kept.
@@ -242,6 +264,8 @@ def pattern_mask(scores: Tensor, granularity: Granularity, sparsity: float) -> T
     Returns:
         Boolean mask of the shape of ``scores``; True marks a kept weight.
     """
+    if granularity.kind == "subblock":
+        return subblock_mask(scores, granularity, sparsity)
     if granularity.kind == "nm":
         if not nearest_sparsity(scores.shape, granularity, sparsity):
             return torch.ones_like(scores, dtype=torch.bool)

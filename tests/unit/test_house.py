@@ -28,6 +28,7 @@ ROWS = (
         "catalogue", "catalogue_tasks", "sparse_training", "sparse_tasks", "training", "ensembles",
         "ensemble_tasks", "robustness", "robustness_tasks", "replacement", "replacement_tasks",
         "trying", "cost_trade_off", "class_tasks", "outputs",
+        "compression", "replacing",
     },
     {
         "accounting", "allocation", "criteria", "curves", "distributions", "encodings", "latency",
@@ -39,7 +40,7 @@ ROWS = (
         "architectures", "augment", "coupling", "cutting", "data", "data_checks", "device",
         "finetune_settings", "granularity", "groups", "layers", "loading", "macs", "model",
         "patterns", "plan", "plan_file", "thin", "weight_scan", "corruptions", "evidence",
-        "shared", "coupled",
+        "shared", "coupled", "subblocks",
     },
     {"errors", "method", "names", "progress"},
 )  # fmt: skip

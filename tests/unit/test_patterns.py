@@ -227,19 +227,23 @@ def test_granularities_name_themselves(name: str) -> None:
     assert granularity.structured == (name == "channel")
     assert granularity.summary.endswith(".")
     assert granularity.title
-    assert granularity.unit == ("N:M group" if name == "nm:2:4" else granularity.kind)
+    unit = {"nm": "N:M group", "subblock": "weight"}.get(granularity.kind, granularity.kind)
+    assert granularity.unit == unit
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("chanel", "There is no granularity 'chanel'. Did you mean 'channel'? Choose one of: "
-         "weight, nm:2:4, block:4x4, kernel, channel."),
+         "weight, nm:2:4, block:4x4, subblock:2x2, kernel, channel."),
         ("nm:4:2", "Granularity 'nm:4:2' keeps 4 of every 2 weights. Choose N:M with "
          "1 <= N < M <= 64, such as nm:2:4."),
         ("block:1x1", "Granularity 'block:1x1' asks for blocks of 1 x 1. Choose 1 to 256 rows "
          "and columns, at least 2 weights in all, such as block:4x4."),
-        (7, "The granularity is 7. Write one of: weight, nm:2:4, block:4x4, kernel, channel."),
+        ("subblock:1x1", "Granularity 'subblock:1x1' asks for blocks of 1 x 1. Choose 1 to 256 "
+         "rows and columns, at least 2 weights in all, such as subblock:2x2."),
+        (7, "The granularity is 7. Write one of: weight, nm:2:4, block:4x4, subblock:2x2, kernel, "
+         "channel."),
     ],
 )  # fmt: skip
 def test_unknown_granularities_are_refused(text: object, message: str) -> None:

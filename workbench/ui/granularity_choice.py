@@ -3,7 +3,7 @@
 from workbench.granularity import EXAMPLES, Granularity, parse_granularity
 from workbench.ui.i18n import _
 
-_ALSO = ("nm:4:8", "nm:1:4", "block:8x8", "block:2x2:kernel")
+_ALSO = ("nm:4:8", "nm:1:4", "block:8x8", "block:2x2:kernel", "subblock:4x4")
 """More that pages offer, behind one of each kind."""
 
 

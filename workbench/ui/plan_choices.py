@@ -56,6 +56,7 @@ def kind_titles() -> dict[str, str]:
         "weight": _("Single weights"),
         "nm": _("N:M"),
         "block": _("Blocks"),
+        "subblock": _("Sub-blocks"),
         "kernel": _("Kernels"),
         "channel": _("Channels, neurons, heads"),
     }
@@ -106,6 +107,8 @@ def _show_numbers(kind: Granularity, multiple: int) -> None:
         _show_pattern(kind)
     elif kind.kind == "block":
         _show_block(kind)
+    elif kind.kind == "subblock":
+        _show_subblock(kind)
     elif kind.structured:
         _show_multiple(multiple)
 
@@ -146,6 +149,33 @@ def _show_block(kind: Granularity) -> None:
     st.toggle(
         _("Inside kernels"), kind.inside_kernels, key=names[2], on_change=act,
         help=_("Cuts each kernel into blocks instead of the matrix of outputs by inputs."),
+    )  # fmt: skip
+
+
+def _show_subblock(kind: Granularity) -> None:
+    names = [f"plan_{part}_{kind.name}" for part in ("rows", "columns", "overlapping")]
+    present = (kind.rows, kind.columns, kind.overlapping)
+
+    def change() -> None:
+        rows, columns, overlapping = (st.session_state[name] for name in names)
+        name = f"subblock:{int(rows)}x{int(columns)}{'' if overlapping else ':disjoint'}"
+        _change(name, dict(zip(names, present, strict=True)))
+
+    act = callback(change)
+    st.number_input(
+        _("Rows"), 1, MAX_BLOCK, kind.rows, key=names[0], on_change=act, width=100,
+        help=_("How many rows of a kernel a sub-block spans; at most those of the kernel."),
+    )  # fmt: skip
+    st.number_input(
+        _("Columns"), 1, MAX_BLOCK, kind.columns, key=names[1], on_change=act, width=100,
+        help=_("How many columns of a kernel a sub-block spans; at most those of the kernel."),
+    )  # fmt: skip
+    st.toggle(
+        _("Overlapping"), kind.overlapping, key=names[2], on_change=act,
+        help=_(
+            "Sub-blocks lie at every place of a kernel, a step of one apart: a weight stays while "
+            "any part that covers it stays. Off: they lie side by side, smaller at the far edges."
+        ),
     )  # fmt: skip
 
 

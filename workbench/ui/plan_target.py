@@ -170,6 +170,11 @@ def _sparsity_help(kind: Granularity) -> str:
             "Of the weights in the unlocked layers, as nearly as can be: at {n}:{m} a layer is "
             "dense or loses {percent} %."
         ).format(n=kind.n, m=kind.m, percent=_usual_percent(kind))
+    if kind.kind == "subblock":
+        return _(
+            "Of the weights in the unlocked layers. Sub-blocks go as a whole, so each layer may "
+            "lose up to {count} weights more."
+        ).format(count=kind.rows * kind.columns - 1)
     return _("Of the weights in the unlocked layers.")
 
 

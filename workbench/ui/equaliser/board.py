@@ -275,7 +275,7 @@ def _column(
     curves: "SensitivityCurves | None",
 ) -> Column:
     kind = groups.granularity
-    unit = "" if kind.kind in ("weight", "nm") else group.unit
+    unit = "" if kind.kind == "nm" or group.unit == "weight" else group.unit
     thinned, most = 0.0, MAX_SPARSITY
     if group.prunable and kind.kind == "nm" and group.layer is not None:
         thinned = most = nearest_sparsity(group.layer.shape, kind, MAX_SPARSITY)
