@@ -16,6 +16,9 @@ from workbench.progress import Report, ShouldStop
 from workbench.reopen import reopen_data, reopen_model, reopen_run
 from workbench.store import DataRef, ModelRef, Store
 
+QUANTISED = "-quantised"
+"""Ends the name of the folder that holds a run's weight replacements."""
+
 
 def export(
     store: Store,
@@ -82,10 +85,11 @@ def load_export(
 
 
 def delete_export(store: Store, workspace_id: str, number: int) -> None:
-    """Delete the exported files of a run, if there are any."""
+    """Delete the exported files of a run and its quantised ones, if there are any."""
     folder = store.folder / "exports" / workspace_id / f"run-{number}"
     folder.with_suffix(".json").unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(folder.with_name(f"{folder.name}{QUANTISED}"), ignore_errors=True)
 
 
 def export_folder(store: Store, workspace_id: str, model_ref: ModelRef, number: int | None) -> Path:

@@ -25,6 +25,7 @@ from workbench.progress import Progress, Report, ShouldStop
 from workbench.prune import prune
 from workbench.ray_points import ray_points
 from workbench.reopen import reopen_data, reopen_model, reopen_run
+from workbench.replacement_tasks import replacement
 from workbench.robustness_tasks import robustness
 from workbench.run_export import export
 from workbench.sensitivity import SensitivitySettings, measure_sensitivity
@@ -214,6 +215,7 @@ TASKS: dict[str, StoreTask] = {
     "latency_fit": latency_fit,
     "trade_off": trade_off,
     "robustness": robustness,
+    "replacement": replacement,
     "ensemble": ensemble,
     "class_metrics": class_metrics,
 }

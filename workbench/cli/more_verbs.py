@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from workbench.cli.ensemble_options import add_ensemble_options
 from workbench.cli.methods_options import add_methods_options
+from workbench.cli.quantise_options import add_quantise_options, add_restore_options
 from workbench.cli.robustness_options import add_robustness_options
 from workbench.cli.sparse_options import add_sparse_options
 
@@ -31,6 +32,11 @@ MORE_VERBS = {
     "sparse": Verb(
         "make zeros while the model trains, by a penalty or a growing cut", add_sparse_options
     ),
+    "quantise": Verb(
+        "put 8-bit numbers or a codebook in the place of the weights, measured",
+        add_quantise_options,
+    ),
+    "restore": Verb("restore the model that a compressed file holds", add_restore_options),
     "robustness": Verb(
         "measure accuracy on corrupted test images, one model beside others", add_robustness_options
     ),

@@ -1,0 +1,84 @@
+"""k-means in one dimension: the few values that stand for all weights of a layer."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from workbench.errors import SettingsError
+
+MAX_ROUNDS = 300
+
+
+@dataclass(frozen=True, eq=False)
+class Codebook:
+    """Values and which of them stands for each number.
+
+    Attributes:
+        centroids: float64 ``(num_centroids,)``, rising and all different.
+        codes: int64, of the shape of the numbers: which centroid stands for each.
+        inertia: Sum of the squared distances from the numbers to their centroids.
+    """
+
+    centroids: np.ndarray
+    codes: np.ndarray
+    inertia: float
+
+
+def cluster_values(values: np.ndarray, num_centroids: int) -> Codebook:
+    """Find the centroids that lie closest to all values; the same values give the same ones.
+
+    Lloyd's rounds on the sorted values, where a cluster is a stretch between two borders, so that a
+    round costs a few sums over the centroids and nothing over the values. It begins twice, with
+    centroids evenly spread over the range of the values and with centroids at their quantiles, and
+    keeps the better end. Nothing in it is random.
+
+    Args:
+        values: Numbers of any shape, all finite.
+        num_centroids: At most so many; clusters that run empty are left out.
+
+    Raises:
+        SettingsError: If ``num_centroids`` is less than 1.
+
+    Reference:
+        Han et al. 2016, "Deep Compression", section 3.2 (linear initialisation).
+    """
+    if num_centroids < 1:
+        raise SettingsError(f"num_centroids is {num_centroids}.", "Choose at least 1.")
+    flat = np.asarray(values, dtype=np.float64).ravel()
+    if not flat.size:
+        return Codebook(np.zeros(0), np.zeros(np.shape(values), dtype=np.int64), 0.0)
+    ordered = np.sort(flat)
+    linear = np.linspace(ordered[0], ordered[-1], num_centroids)
+    quantiles = np.quantile(ordered, (np.arange(num_centroids) + 0.5) / num_centroids)
+    ends = [_lloyd(ordered, np.unique(start)) for start in (linear, quantiles)]
+    centroids, inertia = min(ends, key=lambda end: end[1])
+    codes = assign(flat, centroids).reshape(np.shape(values))
+    return Codebook(centroids, codes, inertia)
+
+
+def assign(values: np.ndarray, centroids: np.ndarray) -> np.ndarray:
+    """The number of the nearest centroid for each value, the lower one halfway between two.
+
+    Args:
+        values: Of any shape.
+        centroids: Rising.
+    """
+    borders = (centroids[1:] + centroids[:-1]) / 2
+    return np.searchsorted(borders, values, side="left")
+
+
+def _lloyd(ordered: np.ndarray, centroids: np.ndarray) -> tuple[np.ndarray, float]:
+    """Move centroids to the means of their stretches until no border moves."""
+    sums = np.concatenate([[0.0], np.cumsum(ordered)])
+    squares = np.concatenate([[0.0], np.cumsum(ordered**2)])
+    before = None
+    for _ in range(MAX_ROUNDS):
+        borders = (centroids[1:] + centroids[:-1]) / 2
+        cuts = np.concatenate([[0], np.searchsorted(ordered, borders, "right"), [len(ordered)]])
+        cuts = np.unique(cuts)  # a stretch without values goes
+        centroids = np.diff(sums[cuts]) / np.diff(cuts)
+        if before is not None and np.array_equal(cuts, before):
+            break
+        before = cuts
+    inertia = np.diff(squares[cuts]) - np.diff(cuts) * centroids**2
+    return np.unique(centroids), float(max(0.0, inertia.sum()))
