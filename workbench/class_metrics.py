@@ -14,7 +14,6 @@ from workbench.metrics import wilson_interval
 from workbench.paired import Paired, Proportion, adjust_p_values, compare_paired
 
 TOP = 5
-RESAMPLES = 2_000
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class ClassScore:
         precision_low: Lower end of the 95 % interval (Wilson).
         precision_high: Upper end.
         f1: Harmonic mean of recall and precision; None without images.
-        f1_low: Lower end of the 95 % interval (percentile bootstrap over images).
+        f1_low: Lower end of the 95 % interval (Goutte and Gaussier).
         f1_high: Upper end.
     """
 
@@ -168,7 +167,7 @@ def measure_classes(
     scores = tuple(
         _class_score(
             name, int(confusion[i, i]), int(present[i]), int(confusion[:, i].sum()),
-            (recall[i], precision[i], f1[i]), len(labels),
+            (recall[i], precision[i], f1[i]),
         )
         for i, name in enumerate(class_names)
     )  # fmt: skip
@@ -210,14 +209,15 @@ def compare_classes(before: ClassMetrics, after: ClassMetrics) -> tuple[ClassCha
 
 
 def _class_score(
-    name: str, hits: int, present: int, predicted: int, scores: Sequence[float], samples: int
+    name: str, hits: int, present: int, predicted: int, scores: Sequence[float]
 ) -> ClassScore:
     """One class from counts and from what scikit-learn found: recall, precision, F1."""
     recall, precision, f1 = (None if math.isnan(value) else float(value) for value in scores)
     nothing = (None, None)
     recall_low, recall_high = wilson_interval(hits, present) if present else nothing
     precision_low, precision_high = wilson_interval(hits, predicted) if predicted else nothing
-    f1_low, f1_high = _f1_interval(hits, present, predicted, samples) if present else nothing
+    mistakes = present + predicted - 2 * hits
+    f1_low, f1_high = _f1_interval(hits, mistakes) if present else nothing
     return ClassScore(
         name, present, predicted, recall if present else None, recall_low, recall_high,
         precision if predicted else None, precision_low, precision_high,
@@ -225,19 +225,26 @@ def _class_score(
     )  # fmt: skip
 
 
-def _f1_interval(hits: int, present: int, predicted: int, samples: int) -> tuple[float, float]:
-    """The 95 % interval of F1 by resampling images (percentiles; seeded).
+def _f1_interval(hits: int, wrong: int) -> tuple[float, float]:
+    """The 95 % interval of F1, honest near 0 and 1.
+
+    F1 is 2q / (1 + q), where q is the fraction of hits among hits and all mistakes about the class;
+    q follows a beta distribution.
+
+    Args:
+        hits: Images of the class that are found.
+        wrong: Images of it that are missed, and images of others taken for it.
 
     Reference:
-        Efron and Tibshirani 1993, "An Introduction to the Bootstrap", chapter 13.
+        Goutte and Gaussier 2005, "A Probabilistic Interpretation of Precision, Recall and F-Score,
+        with Implication for Evaluation", section 3; prior of Jeffreys.
     """
-    counts = np.array([hits, present - hits, predicted - hits])
-    cells = [*counts, samples - counts.sum()]
-    drawn = np.random.default_rng(0).multinomial(samples, np.array(cells) / samples, RESAMPLES)
-    found, missed, wrong = drawn[:, 0], drawn[:, 1], drawn[:, 2]
-    f1 = 2 * found / np.maximum(1, 2 * found + missed + wrong)
-    low, high = np.quantile(f1, [0.025, 0.975])
-    return float(low), float(high)
+    from scipy.stats import beta
+
+    low, high = beta.ppf([0.025, 0.975], hits + 0.5, wrong + 1)
+    exact = hits / max(1, hits + wrong)
+    low, high = min(float(low), exact), max(float(high), exact)
+    return 2 * low / (1 + low), 2 * high / (1 + high)
 
 
 def _top5(outputs: Tensor, labels: Tensor, samples: int) -> float | None:

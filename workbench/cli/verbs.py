@@ -7,7 +7,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
+from workbench.class_metrics import measure_classes
 from workbench.cli.app import add_current_folder
+from workbench.cli.class_tables import classes_text
 from workbench.cli.group_tables import groups_text
 from workbench.cli.more_verbs import MORE_VERBS
 from workbench.cli.output import check_json_target, percent, table, write_result
@@ -218,16 +223,16 @@ def _evaluate(arguments: Namespace) -> Outcome:
     data = open_data(arguments, model)
     with ProgressLine() as line:
         line.start(f"Measuring {model.name} on the {arguments.split} split of {data.name}")
+        outputs: list[Tensor] = []
         result = measure(
-            model, data, split=arguments.split, num_samples=arguments.samples, device=device
-        )
+            model, data, split=arguments.split, num_samples=arguments.samples, device=device,
+            outputs=outputs,
+        )  # fmt: skip
+    labels = data.split(arguments.split, arguments.samples).labels
+    found = measure_classes(torch.cat(outputs), labels, data.class_names, arguments.split)
     values = describe(model, data) | result.to_dict() | {"class_names": list(data.class_names)}
-    recall = [
-        [name, "" if found is None else percent(found)]
-        for name, found in zip(data.class_names, result.recall, strict=True)
-    ]
-    return values, (
-        f"{measurements_table([('model', result)])}\n\n{table(['class', 'recall'], recall)}"
+    return values | found.summary(), (
+        f"{measurements_table([('model', result)])}\n\n{classes_text(found)}"
     )
 
 
