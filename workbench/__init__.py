@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from workbench.allocation import ALLOCATIONS, Budget, LatencyTable, allocate, parse_budget
     from workbench.arena import Arena, ArenaSettings, run_arena
     from workbench.catalogue import methods
+    from workbench.compression import load_compressed
     from workbench.criteria import CRITERIA
     from workbench.data import Data
     from workbench.device import choose_device
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from workbench.prune import Pruned, build_masks, preview, prune
     from workbench.refine import Refined, refine
     from workbench.repair import REPAIRS, Repaired, RepairStep, repair
+    from workbench.replacement import REPLACEMENTS, ReplacementSettings, parse_replacement
+    from workbench.replacing import Replaced, replace_weights
     from workbench.saving import measure_saving
     from workbench.sensitivity import SensitivityCurves, SensitivitySettings, measure_sensitivity
     from workbench.speedup import measure_speedup
@@ -54,6 +57,7 @@ __all__ = [
     "ALLOCATIONS",
     "CRITERIA",
     "REPAIRS",
+    "REPLACEMENTS",
     "Arena",
     "ArenaSettings",
     "Budget",
@@ -77,6 +81,8 @@ __all__ = [
     "Refined",
     "RepairStep",
     "Repaired",
+    "Replaced",
+    "ReplacementSettings",
     "Run",
     "Score",
     "SensitivityCurves",
@@ -94,6 +100,7 @@ __all__ = [
     "fit_latency",
     "inspect",
     "layer_histogram",
+    "load_compressed",
     "load_data",
     "load_model",
     "measure",
@@ -107,12 +114,14 @@ __all__ = [
     "methods",
     "parse_budget",
     "parse_granularity",
+    "parse_replacement",
     "preview",
     "prune",
     "prune_and_measure",
     "read_plan",
     "refine",
     "repair",
+    "replace_weights",
     "run_arena",
     "run_experiment",
     "sample_data_names",
@@ -130,6 +139,7 @@ _HOMES = {
     "allocation": ("ALLOCATIONS", "Budget", "LatencyTable", "allocate", "parse_budget"),
     "arena": ("Arena", "ArenaSettings", "run_arena"),
     "catalogue": ("methods",),
+    "compression": ("load_compressed",),
     "criteria": ("CRITERIA",),
     "data": ("Data",),
     "device": ("choose_device",),
@@ -154,6 +164,8 @@ _HOMES = {
     "prune": ("Pruned", "build_masks", "preview", "prune"),
     "refine": ("Refined", "refine"),
     "repair": ("REPAIRS", "RepairStep", "Repaired", "repair"),
+    "replacement": ("REPLACEMENTS", "ReplacementSettings", "parse_replacement"),
+    "replacing": ("Replaced", "replace_weights"),
     "saving": ("measure_saving",),
     "sensitivity": ("SensitivityCurves", "SensitivitySettings", "measure_sensitivity"),
     "speedup": ("measure_speedup",),
