@@ -15,7 +15,7 @@ from workbench.plan import PruningPlan
 from workbench.progress import Progress, Report, ShouldStop, ignore, never
 from workbench.trials import Bench, TrialSettings
 
-TRADE_OFFS = (0.0, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0)
+TRADE_OFFS = (0.0, 0.1, 0.2, 0.4, 0.7, 1.0, 1.5)
 """Exponents that are tried; 0 is blind for costs, so what is learnt is no worse than that on the
 images that decided."""
 LEARNT = "cost_aware"

@@ -10,6 +10,8 @@ from workbench.plan import PruningPlan
 
 MOST_LISTED = 8
 """Groups that a refusal lists."""
+PARAMETERS = ("weight", "bias")
+"""Last parts of names that show that a parameter was meant."""
 
 
 def frozen_groups(groups: Groups, patterns: Iterable[str]) -> dict[str, str]:
@@ -17,7 +19,8 @@ def frozen_groups(groups: Groups, patterns: Iterable[str]) -> dict[str, str]:
 
     A pattern names layers or groups as a shell names files: ``*`` stands for any characters, dots
     among them, ``?`` for one, ``[0-2]`` for one of several. A group is frozen where the pattern
-    fits its name or that of a layer whose weights or outputs would go. With channels a frozen
+    fits its name or that of a layer whose weights or outputs would go; a shared weight is frozen
+    by any of its layers. With channels a frozen
     layer keeps all its outputs; its inputs may still go with the layers before it.
 
     Args:
@@ -32,7 +35,7 @@ def frozen_groups(groups: Groups, patterns: Iterable[str]) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for pattern in patterns:
-        names = [group.name for group in groups.prunable if _fits(group, pattern)]
+        names = [group.name for group in groups.prunable if _fits(groups, group, pattern)]
         if not names:
             raise _refusal(groups, pattern)
         for name in names:
@@ -43,7 +46,9 @@ def frozen_groups(groups: Groups, patterns: Iterable[str]) -> dict[str, str]:
 def fitting_patterns(groups: Groups, patterns: Iterable[str]) -> tuple[str, ...]:
     """Those of the patterns that freeze anything: at another granularity others may."""
     return tuple(
-        pattern for pattern in patterns if any(_fits(group, pattern) for group in groups.prunable)
+        pattern
+        for pattern in patterns
+        if any(_fits(groups, group, pattern) for group in groups.prunable)
     )
 
 
@@ -99,28 +104,30 @@ def suggest_patterns(groups: Groups) -> tuple[str, ...]:
     return (*(f"{stem}.*" for stem in several), *names)
 
 
-def _fits(group: Group, pattern: str) -> bool:
-    return any(fnmatchcase(name, pattern) for name in (group.name, *group.layers))
+def _fits(groups: Groups, group: Group, pattern: str) -> bool:
+    """Whether a pattern names a group, a layer of it, or a layer that shares a weight of it."""
+    sharing = [
+        row.layer_name for row in groups.inspection.layers if row.shares_with in group.layers
+    ]
+    return any(fnmatchcase(name, pattern) for name in (group.name, *group.layers, *sharing))
 
 
 def _refusal(groups: Groups, pattern: str) -> PlanError:
     """Nothing fits: say what the pattern does fit, what is nearest, and what there is."""
     names = list(groups.by_name)
-    dense = [group for group in groups.groups if not group.prunable and _fits(group, pattern)]
+    dense = [
+        group for group in groups.groups if not group.prunable and _fits(groups, group, pattern)
+    ]
     if dense:
         return PlanError(
             f"{pattern!r} fits {dense[0].name}, which cannot be pruned anyway. {dense[0].reason}",
             f"Leave it out. {_listed(names)}",
         )
-    parameters = [
-        row.parameter_name
-        for row in groups.inspection.layers
-        if row.parameter_name and fnmatchcase(row.parameter_name, pattern)
-    ]
-    if parameters:
+    layer, _, last = pattern.rpartition(".")
+    if last in PARAMETERS:
         return PlanError(
-            f"{pattern!r} fits parameters such as {parameters[0]}, but what is frozen is layers.",
-            f"Leave off the parameter's name. {_listed(names)}",
+            f"{pattern!r} names parameters, but what is frozen is whole layers.",
+            f"Write {layer!r} instead. {_listed(names)}",
         )
     near = get_close_matches(pattern.replace("*", ""), names, 1, 0.5)
     nearest = f"Did you mean {near[0]!r}? " if near else ""

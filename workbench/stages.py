@@ -2,11 +2,11 @@
 
 A layer's *positions* are the places at which its weights work for one image: height times width
 of a convolution's feature map, the tokens of a transformer's layer, 1 for a layer behind pooling.
-They are its multiply-accumulates over its weights, counted from real shapes. Layers that follow
-each other at the same number of positions are one stage. A layer at one position between feature
-maps (squeeze and excitation) belongs to the stage it lies in. Where all layers work at one size,
-as in an MLP, the first part of the module path tells the stages. Coupled channels belong to the
-stage of the first layer that gives them.
+They are its multiply-accumulates over its weights and their uses, counted from real shapes.
+Layers that follow each other at the same number of positions are one stage. A layer at one
+position between feature maps (squeeze and excitation) belongs to the stage it lies in. Where all
+layers work at one size, as in an MLP, the first part of the module path tells the stages. Coupled
+channels belong to the stage of the first layer that gives them.
 """
 
 from collections.abc import Sequence
@@ -75,8 +75,8 @@ def stage_of_groups(groups: Groups) -> dict[str, Stage]:
 
 
 def _positions(rows: Sequence[LayerInfo]) -> list[int]:
-    """Places at which the weights of each layer work."""
-    return [round(row.macs / row.num_weights) for row in rows]
+    """Places at which the weights of each layer work at each of their uses."""
+    return [round(row.macs / row.num_weights / max(1, len(row.uses))) for row in rows]
 
 
 def _within(positions: Sequence[int]) -> list[int]:

@@ -128,7 +128,8 @@ def _groups_to_prune(
     members = tuple(group for group in prunable if group.name not in {*dense, *held})
     if not members:
         what = "group" if groups.granularity.structured else "layer"
-        raise PlanError(f"No {what} is left to prune.", f"Protect fewer {what}s.")
+        fewer = "Protect, lock or freeze" if held else "Protect"
+        raise PlanError(f"No {what} is left to prune.", f"{fewer} fewer {what}s.")
     return members
 
 
