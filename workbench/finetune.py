@@ -13,7 +13,7 @@ from workbench.metrics import Score
 from workbench.model import Model, check_fit
 from workbench.progress import Report, ShouldStop, ignore, never
 from workbench.prune import Pruned
-from workbench.training import Addition
+from workbench.training import FINETUNING, Addition
 from workbench.training.course import plan_course
 from workbench.training.loop import Keep, Training
 
@@ -141,6 +141,7 @@ def finetune(
         teacher = pruned.dense
     else:
         check_fit(teacher, data)
+    additions = [*additions, *_options_of(pruned.model, settings)]
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(settings.seed)
         training = Training(
@@ -154,3 +155,12 @@ def finetune(
         training.elapsed(), training.stopped, training.samples_per_second(), training.note,
         course.highest,
     )  # fmt: skip
+
+
+def _options_of(model: Model, settings: FineTuneSettings) -> list[Addition]:
+    """What the settings themselves add to a training."""
+    return [
+        option.addition(model, getattr(settings, name))
+        for name, option in FINETUNING.items()
+        if option.addition is not None and option.is_on(settings)
+    ]

@@ -53,6 +53,7 @@ class FineTuneSettings:
         gaussian_noise: Standard deviation of noise on every pixel, as a part of the way from
             black to white.
         salt_and_pepper: Part of the pixels that become black or white.
+        keep_signs: Strength of a penalty on shared weights whose sign has changed.
 
     Raises:
         SettingsError: If a value is out of range.
@@ -76,6 +77,7 @@ class FineTuneSettings:
     label_smoothing: float = 0.0
     gaussian_noise: float = 0.0
     salt_and_pepper: float = 0.0
+    keep_signs: float = 0.0
 
     def __post_init__(self) -> None:
         if self.optimizer not in OPTIMIZERS:
@@ -109,6 +111,7 @@ class FineTuneSettings:
         _check("label_smoothing", self.label_smoothing, 0, 0.9)
         _check("gaussian_noise", self.gaussian_noise, 0, 1)
         _check("salt_and_pepper", self.salt_and_pepper, 0, 1)
+        _check("keep_signs", self.keep_signs, 0, 100)
 
     @property
     def highest_lr(self) -> float:

@@ -322,7 +322,8 @@ def test_options_are_what_the_settings_name() -> None:
     assert {FINETUNING[name].summary for name in SCHEDULES} == set(SCHEDULES.values())
     for name, method in FINETUNING.items():
         assert method.name == name
-        assert [method.factor, method.change, method.loss].count(None) == 2
+        kinds = [method.factor, method.change, method.loss, method.addition]
+        assert kinds.count(None) == 3
         assert method.is_on(FineTuneSettings()) == (name == "cosine")
         assert 60 <= len(method.explanation.split()) <= 120, name
 
@@ -337,6 +338,7 @@ def test_options_are_what_the_settings_name() -> None:
         ("temperature", 0.5, "temperature is 0.5. Choose a number from 1 to 100."),
         ("label_smoothing", 1, "label_smoothing is 1. Choose a number from 0 to 0.9."),
         ("gaussian_noise", -0.1, "gaussian_noise is -0.1. Choose a number from 0 to 1."),
+        ("keep_signs", -1, "keep_signs is -1. Choose a number from 0 to 100."),
         ("salt_and_pepper", "a", "salt_and_pepper is 'a'. Choose a number from 0 to 1."),
     ],
 )

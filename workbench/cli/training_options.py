@@ -10,7 +10,7 @@ TRAINING_CHOICES = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES}
 _USUAL = FineTuneSettings()
 _OPTIONS = (
     "schedule", "cycles", "rewind", "distillation", "temperature", "label_smoothing",
-    "gaussian_noise", "salt_and_pepper", "weight_decay", "momentum", "shift", "flip",
+    "gaussian_noise", "salt_and_pepper", "keep_signs", "weight_decay", "momentum", "shift", "flip",
 )  # fmt: skip
 
 
@@ -77,6 +77,11 @@ def _add_targets(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--label-smoothing", metavar="PART", type=float, default=_USUAL.label_smoothing,
         help="part of every label that is spread over all classes, such as 0.1 (%(default)g)",
+    )  # fmt: skip
+    group.add_argument(
+        "--keep-signs", metavar="STRENGTH", type=float, default=_USUAL.keep_signs,
+        help="penalty on shared weights whose sign has changed, such as 0.01; on all weights where "
+        "none is shared (%(default)g)",
     )  # fmt: skip
 
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor
 
     from workbench.finetune_settings import FineTuneSettings
+    from workbench.model import Model
+    from workbench.training.additions import Addition
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class PixelRange:
 
 @dataclass(frozen=True, kw_only=True)
 class FineTuning(Method):
-    """An option of training; one of ``factor``, ``change`` and ``loss`` says what it does.
+    """An option of training; one of factor, change, loss and addition says what it does.
 
     Attributes:
         settings: Fields of ``FineTuneSettings`` that turn it on, with usual values.
@@ -48,12 +50,15 @@ class FineTuning(Method):
         change: A change of images: images ``(batch, channels, height, width)``, its strength (the
             setting of its name), black and white, a generator; returns new images.
         loss: A loss: outputs ``(batch, classes)``, what they should be, and its parameter.
+        addition: The pruned model and its strength (the setting of its name) to what takes part
+            in the training.
     """
 
     settings: Mapping[str, object] = field(default_factory=dict)
     factor: Callable[[float, Course], float] | None = None
     change: Callable[[Tensor, float, PixelRange, Generator], Tensor] | None = None
     loss: Callable[[Tensor, Tensor, float], Tensor] | None = None
+    addition: Callable[[Model, float], Addition] | None = None
 
     def is_on(self, settings: FineTuneSettings) -> bool:
         """Whether these settings use it."""

@@ -164,7 +164,7 @@ def _ask_targets(before: FineTuneSettings) -> dict[str, Any]:
     teachers = _teachers()
     kept = session.setting(_TEACHER)
     st.markdown(_("**Targets**"))
-    row = st.columns([1, 1, 2, 1], vertical_alignment="bottom")
+    row = st.columns([1, 1, 2, 1, 1], vertical_alignment="bottom")
     return {
         "distillation": row[0].number_input(
             _("Distillation"), 0.0, 1.0, before.distillation, step=0.1,
@@ -193,6 +193,13 @@ def _ask_targets(before: FineTuneSettings) -> dict[str, Any]:
             help=_("{what} 0 is off, 0.1 is usual.").format(
                 what=FINETUNING["label_smoothing"].summary
             ),
+        ),
+        "keep_signs": row[4].number_input(
+            _("Sign keeping"), 0.0, 100.0, before.keep_signs, step=0.01, format="%.4g",
+            help=_(
+                "{what} Where no weight is shared, all are watched. This is its strength; 0 is "
+                "off, 0.01 is usual."
+            ).format(what=FINETUNING["keep_signs"].summary),
         ),
     }  # fmt: skip
 
