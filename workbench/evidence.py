@@ -32,10 +32,14 @@ class Evidence:
         load: Opens the data.
         folder: Keeps what was gathered; None keeps it in memory alone. Made if absent; the files
             longest not used go when there are more than 2 GiB.
+        seed: Chooses which images are looked at.
     """
 
-    def __init__(self, load: Callable[[], Data], folder: Path | None = None) -> None:
+    def __init__(
+        self, load: Callable[[], Data], folder: Path | None = None, seed: int = 0
+    ) -> None:  # fmt: skip
         self._load = load
+        self._seed = seed
         self._folder = folder
         self._lock = threading.RLock()
         self._memory: OrderedDict[str, Mapping[str, Tensor]] = OrderedDict()
@@ -46,22 +50,25 @@ class Evidence:
         return self._load()
 
     def recall(
-        self, model_digest: str, kind: str, gather: Callable[[Data], Mapping[str, Tensor]]
+        self, model_digest: str, kind: str, gather: Callable[[Data, int], Mapping[str, Tensor]]
     ) -> Mapping[str, Tensor]:
         """What was gathered before, or is gathered now. Treat it as read-only.
 
         Args:
             model_digest: Of the model it is gathered about.
             kind: Names the way of gathering and all its settings.
-            gather: Gathers it; asked only where it is not kept.
+            gather: Gathers it from the data and a seed; asked only where it is not kept.
         """
         with self._lock:
-            key = digest_of_json([VERSION, model_digest, self.data.digest, kind])
+            key = digest_of_json([VERSION, model_digest, self.data.digest, self._seed, kind])
             found = self._memory.get(key)
             if found is None:
                 found = self._read(key)
             if found is None:
-                found = {name: value.contiguous() for name, value in gather(self.data).items()}
+                found = {
+                    name: value.contiguous()
+                    for name, value in gather(self.data, self._seed).items()
+                }
                 self._write(key, found)
             self._memory[key] = found
             self._memory.move_to_end(key)

@@ -1,7 +1,7 @@
 """Scores: what a criterion sees of a model, and how it ranks weights and coupled units."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,8 +10,10 @@ from torch import Tensor
 from workbench.criteria import Criterion
 from workbench.errors import PlanError
 from workbench.gathering import gather
+from workbench.gathering.reads import Read, find_reads
 from workbench.groups import Group
 from workbench.model import Model
+from workbench.shared import second_names
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +60,45 @@ class Look:
                 "'l1'.",
             )
         return gather(kind, self.model, self.model.evidence)
+
+    def about(self, kind: str, what: str, parameter: str) -> Tensor:
+        """One thing that was gathered about a parameter, known by any of its names.
+
+        Args:
+            kind: A name in ``workbench.gathering.GATHERERS``.
+            what: What the gatherer calls it, such as ``square``.
+            parameter: Name of the parameter.
+
+        Raises:
+            PlanError: If the model comes without images, or the parameter is not used in a way
+                that could be watched.
+        """
+        found = self.gathered(kind)
+        name = second_names(self.model.module).get(parameter, parameter)
+        key = f"{what}/{name}" if what else name
+        if key not in found:
+            raise PlanError(
+                f"Criterion {self.criterion.name!r} has to see what {parameter} is multiplied "
+                "with, and this network uses it in a way that is not followed.",
+                "Leave that layer dense, or choose a criterion that needs the weights alone, such "
+                "as 'l1'.",
+            )
+        return found[key]
+
+    def reads(self, group: Group) -> Sequence[Read]:
+        """The weights that read the units of a group, at least one.
+
+        Raises:
+            PlanError: If none is known.
+        """
+        found = find_reads(self.model, group)
+        if not found:
+            raise PlanError(
+                f"Criterion {self.criterion.name!r} has to see what reads the units of "
+                f"{group.name}, and no layer is known that does.",
+                "Leave that group whole, or choose a criterion such as 'l1'.",
+            )
+        return found
 
 
 def score_layer(

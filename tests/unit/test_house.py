@@ -34,7 +34,7 @@ ROWS = (
         "accounting", "allocation", "criteria", "curves", "distributions", "encodings", "latency",
         "metrics", "pareto", "prediction", "prune", "reconstruct", "repair", "sampling", "scoring",
         "tape",
-        "unit_scores", "gathering", "class_metrics", "paired", "stages", "freezing",
+        "surgery", "unit_scores", "gathering", "class_metrics", "paired", "stages", "freezing",
     },
     {
         "architectures", "augment", "coupling", "cutting", "data", "data_checks", "device",

@@ -6,12 +6,22 @@ from torch import Tensor
 
 from workbench.data import Data
 from workbench.evidence import Evidence
+from workbench.gathering.activations import gather_activations
+from workbench.gathering.gradients import gather_gradients
+from workbench.gathering.grams import gather_grams
+from workbench.gathering.movement import gather_movement
 from workbench.model import Model
 
-Gatherer = Callable[[Model, Data], Mapping[str, Tensor]]
-"""Measures a model, which stays as it is, on images; gives tensors by name, on the CPU."""
+Gatherer = Callable[[Model, Data, int], Mapping[str, Tensor]]
+"""Measures a model, which stays as it is, on images chosen by a seed; gives tensors by name, on
+the CPU."""
 
-GATHERERS: dict[str, Gatherer] = {}
+GATHERERS: dict[str, Gatherer] = {
+    "activations": gather_activations,
+    "gradients": gather_gradients,
+    "grams": gather_grams,
+    "movement": gather_movement,
+}
 """Every kind of evidence by its name, which also names its settings in the memory."""
 
 
@@ -26,4 +36,6 @@ def gather(kind: str, model: Model, evidence: Evidence) -> Mapping[str, Tensor]:
     Raises:
         DataError: If the data do not fit the model.
     """
-    return evidence.recall(model.digest, kind, lambda data: GATHERERS[kind](model, data))
+    return evidence.recall(
+        model.digest, kind, lambda data, seed: GATHERERS[kind](model, data, seed)
+    )
