@@ -140,7 +140,8 @@ def train(name: str, seed: int) -> None:
     record = {
         "name": name,
         "architecture": recipe.architecture,
-        "arguments": recipe.arguments or family.infer(network.state_dict()),
+        "arguments": family.infer(network.state_dict()) | recipe.arguments,
+        "input_shape": list(images.shape[1:]),
         "data": recipe.data,
         "recipe": asdict(recipe),
         "seed": seed,

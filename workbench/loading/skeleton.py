@@ -128,13 +128,13 @@ def _run(module: nn.Module, images: tuple[int, int, int]) -> Tensor:
 
 
 def recorded_arguments(record: Mapping[str, object], num_tensors: int) -> Arguments | None:
-    """The arguments in a file's record; None unless they are whole numbers and short lists."""
+    """The arguments in a file's record; None unless they are numbers, flags and short lists."""
     arguments = record.get("arguments")
     if not isinstance(arguments, Mapping) or not arguments:
         return None
     for value in arguments.values():
         numbers = value if isinstance(value, list) else [value]
-        if len(numbers) > num_tensors or not all(type(number) is int for number in numbers):
+        if len(numbers) > num_tensors or any(type(n) not in (int, bool) for n in numbers):
             return None
     return dict(arguments)
 

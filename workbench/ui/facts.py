@@ -115,6 +115,7 @@ def _file_bytes(name: str) -> int:
 def sample_line(name: str) -> str:
     """One line about a sample model: what it is, and how good."""
     lines = {
+        "digits-resnet50": _("Fifty layers of bottlenecks, on 8 × 8 digits; a deep one, yet quick"),
         "digits-mlp": _("Fully connected, on 8 × 8 digits; small enough to see every weight"),
         "digits-shared": _("One residual block used three times, one kernel in two layers"),
         "fashion-lenet5": _("The LeNet-5 of the first pruning papers: most of it is one layer"),
