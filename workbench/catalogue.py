@@ -1,13 +1,15 @@
 """The catalogue: what every method of every family tells of itself, without importing any of it.
 
 The methods' files are read, not run: pages have the catalogue before torch is in, and ``--help``
-needs nothing heavier than Python. A test holds what is read against the families' registries.
+needs nothing heavier than Python. A test holds what is read against the families' registries. Only
+a family that tells by more than plain text is imported after all.
 """
 
 import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
 
@@ -62,18 +64,28 @@ HOMES: Mapping[str, Home] = {
 """Every family of ``FAMILIES`` and its home."""
 
 
-@cache
 def methods() -> Mapping[str, Mapping[str, Method]]:
     """All methods by family and name, families in the order of the road.
 
     Within a family the least demanding come first.
     """
-    return MappingProxyType({family: _read_family(HOMES[family]) for family in FAMILIES})
+    return {family: methods_of(family) for family in FAMILIES}
+
+
+@cache
+def methods_of(family: str) -> Mapping[str, Method]:
+    """The methods of one family by name, the least demanding first."""
+    home = HOMES[family]
+    try:
+        return MappingProxyType(_read_family(home))
+    except ValueError:  # told by more than plain text: the family itself says what it means
+        registry: Mapping[str, Method] = getattr(import_module(home.module), home.registry)
+        return MappingProxyType(dict(registry))
 
 
 def summaries(family: str) -> dict[str, str]:
     """Name to one sentence, for lists of choices."""
-    return {name: method.summary for name, method in methods()[family].items()}
+    return {name: method.summary for name, method in methods_of(family).items()}
 
 
 def find_method(name: str, family: str = "") -> tuple[str, Method]:
@@ -97,7 +109,7 @@ def find_all(name: str, family: str = "") -> list[tuple[str, Method]]:
     """
     if family and family not in FAMILIES:
         raise SettingsError(f"There is no family {family!r}.", suggest(family, FAMILIES))
-    within = {family: methods()[family]} if family else methods()
+    within = {family: methods_of(family)} if family else methods()
     found = [(where, those[name]) for where, those in within.items() if name in those]
     if not found:
         known = sorted({word for those in within.values() for word in those})
@@ -134,15 +146,19 @@ _TEXTS = {field.name for field in fields(Method)}
 _ALWAYS = {"name", "title", "summary", "explanation", "strengths", "limits"}
 
 
-def _read_family(home: Home) -> Mapping[str, Method]:
-    """The methods of one family; none while its home is not there."""
+def _read_family(home: Home) -> dict[str, Method]:
+    """The methods of one family as its files tell of them.
+
+    Raises:
+        ValueError: If a file tells by more than plain text.
+    """
     usual = _usual(home)
     files = _files(home.files or home.module)
     found = [one for path in files for one in _read_file(path, home.kind, usual)]
     demands = list(NEEDS)
     found.sort(key=lambda one: max(map(demands.index, one.needs)))
     found.sort(key=lambda one: [*home.order, one.name].index(one.name))
-    return MappingProxyType({method.name: method for method in found})
+    return {method.name: method for method in found}
 
 
 def _files(module: str) -> list[Path]:

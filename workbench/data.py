@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, get_args
 
@@ -138,6 +138,27 @@ class Data:
         if name == "calibration":
             chosen = np.random.default_rng([seed, 1]).permutation(chosen)
         return self._take(name, self.x_train, self.y_train, chosen[:num_samples])
+
+    def with_fewer_images(self, num_train: int, seed: int = 0) -> "Data":
+        """The same data with a seeded choice of the training images.
+
+        Validation and test splits hold the same images as before.
+
+        Args:
+            num_train: At most so many training images, the validation images not counted.
+            seed: Chooses them.
+
+        Raises:
+            DataError: If a number is not a whole one from 1 (images) or 0 (seed).
+        """
+        _check_whole("Number of training images", num_train, 1)
+        _check_whole("Seed", seed, 0)
+        held_out, rest = self._cut(seed)
+        chosen = np.concatenate([held_out, rest[:num_train]])
+        return replace(
+            self, x_train=self.x_train[chosen], y_train=self.y_train[chosen],
+            num_validation=len(held_out),
+        )  # fmt: skip
 
     def _cut(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Indices of validation and of the other training images, each in a seeded order."""

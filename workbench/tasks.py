@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from workbench.arena.task import arena
+from workbench.catalogue_tasks import method_costs, trying
 from workbench.class_tasks import class_metrics
 from workbench.curve_cache import JsonLinesCache
 from workbench.device import choose_device
@@ -213,6 +214,8 @@ TASKS: dict[str, StoreTask] = {
     "refine": refine,
     "latency_table": latency_table,
     "latency_fit": latency_fit,
+    "trying": trying,
+    "method_costs": method_costs,
     "trade_off": trade_off,
     "robustness": robustness,
     "replacement": replacement,

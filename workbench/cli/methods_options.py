@@ -39,8 +39,11 @@ def add_methods_options(parser: argparse.ArgumentParser) -> None:
         "--samples", metavar="N", type=int, default=1000, help="validation images (%(default)s)"
     )
     group.add_argument(
-        "--seconds", metavar="S", type=float, default=20,
-        help="for each of two trainings, where the method is one (%(default)s)",
+        "--repair", default="", help="what follows the cut; the quickest that helps if left out"
+    )
+    group.add_argument(
+        "--shown", metavar="N", type=int, default=6400,
+        help="training images for each of the two, where the method trains (%(default)s)",
     )  # fmt: skip
     group.add_argument(
         "--architecture", metavar="NAME", default="", help="what to build from a state dict"

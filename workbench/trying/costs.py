@@ -1,0 +1,172 @@
+"""What every method costs on a model: seconds, measured one after the other."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from workbench.allocation import ALLOCATIONS, allocate
+from workbench.catalogue import methods_of
+from workbench.criteria import CRITERIA
+from workbench.curves import SensitivityCurves
+from workbench.data import Data
+from workbench.errors import WorkbenchError
+from workbench.evidence import Evidence
+from workbench.finetune import finetune
+from workbench.finetune_settings import FineTuneSettings
+from workbench.groups import Groups, find_groups
+from workbench.model import Model, check_fit
+from workbench.plan import digest_of_json
+from workbench.progress import Progress, Report, ShouldStop, ignore, never
+from workbench.prune import prune
+from workbench.repair import REPAIRS, has_batch_norm, repair
+from workbench.scoring import score_layer, score_units
+from workbench.training import FINETUNING
+from workbench.trying.values import GRANULARITIES, MAGNITUDE
+from workbench.trying.work import REPAIR_SAMPLES
+
+TIMED = ("criterion", "allocation", "repair", "finetuning")
+"""Families whose methods are timed."""
+LEVEL = 0.3
+"""Sparsity of the plans that are timed; every rule can meet it, and it takes them as long."""
+SHOWN = 512
+"""Training images behind the seconds of an epoch."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one method takes.
+
+    Attributes:
+        family: A name in ``TIMED``.
+        method: Its name.
+        seconds: Of a criterion: for scoring everything that may be pruned, images and all; of an
+            allocation: for a plan, curves at hand; of a repair: for all of it; of an option of
+            training: for one pass over the training images. None where it cannot be used.
+        reason: Why it cannot; empty where it can.
+    """
+
+    family: str
+    method: str
+    seconds: float | None
+    reason: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Cost":
+        """The reverse of ``to_dict``."""
+        return cls(**values)
+
+
+def costs_key(model: str, data: str, granularity: str) -> str:
+    """Names a model, data and a granularity, all by content."""
+    return digest_of_json({"model": model, "data": data, "granularity": granularity})
+
+
+def measure_costs(
+    model: Model, data: Data, granularity: str = "weight", *,
+    curves: SensitivityCurves | None = None, device: torch.device | str = "cpu",
+    report: Report = ignore, should_stop: ShouldStop = never,
+) -> list[Cost]:  # fmt: skip
+    """Time every method of the families that can be timed, the quick families first.
+
+    Args:
+        model: The dense model; it stays as it is.
+        data: Serves as methods need.
+        granularity: A name in ``GRANULARITIES``.
+        curves: Sensitivity curves at hand, for allocations that need some.
+        device: Where to compute.
+        report: Hears of every method, with its cost as ``values["cost"]``.
+        should_stop: Ends with those so far.
+
+    Raises:
+        DataError: If the data do not fit the model.
+    """
+    check_fit(model, data)
+    clock = _Clock(model, data, granularity, curves, torch.device(device), should_stop)
+    work = [*clock.work()]
+    found: list[Cost] = []
+    for number, (family, method, action) in enumerate(work):
+        if should_stop():
+            break
+        title = methods_of(family)[method].title
+        report(Progress(number, len(work), title))
+        cost = _timed(family, method, action)
+        if should_stop():  # it may have ended before its time
+            break
+        found.append(cost)
+        report(Progress(number + 1, len(work), title, {"cost": cost.to_dict()}))
+    return found
+
+
+def _timed(family: str, method: str, action: Callable[[], float | None]) -> Cost:
+    began = time.perf_counter()
+    try:
+        own = action()
+    except WorkbenchError as error:
+        return Cost(family, method, None, error.message)
+    return Cost(family, method, time.perf_counter() - began if own is None else own)
+
+
+class _Clock:
+    """What is timed. An action gives its own seconds, or None for those of the clock."""
+
+    def __init__(
+        self, model: Model, data: Data, granularity: str, curves: SensitivityCurves | None,
+        device: torch.device, should_stop: ShouldStop,
+    ) -> None:  # fmt: skip
+        self._model, self._data, self._curves = model, data, curves
+        self._device, self._should_stop = device, should_stop
+        self._groups: Groups = find_groups(model, granularity)
+        self._plan = allocate(
+            model, "uniform", sparsity=GRANULARITIES[granularity], granularity=granularity,
+            criterion=MAGNITUDE, groups=self._groups,
+        )  # fmt: skip
+        self._pruned = prune(model, self._plan, self._groups)
+
+    def work(self) -> Iterator[tuple[str, str, Callable[[], float | None]]]:
+        """Family, method and what is timed."""
+        for name in CRITERIA:
+            yield "criterion", name, lambda name=name: self._score(name)  # type: ignore[misc]
+        for name in ALLOCATIONS:
+            yield "allocation", name, lambda name=name: self._spread(name)  # type: ignore[misc]
+        for name in REPAIRS:
+            if name != "none" and (name != "bn" or has_batch_norm(self._model.module)):
+                yield "repair", name, lambda name=name: self._repair(name)  # type: ignore[misc]
+        for name in FINETUNING:
+            yield "finetuning", name, lambda name=name: self._train(name)  # type: ignore[misc]
+
+    def _score(self, name: str) -> None:
+        model = self._model.with_evidence(Evidence(lambda: self._data))
+        for group in self._groups.require_prunable():
+            if self._groups.granularity.structured:
+                score_units(CRITERIA[name], model, group)
+            elif group.layer is not None:
+                score_layer(CRITERIA[name], model, group.layer.parameter_name)
+
+    def _spread(self, name: str) -> None:
+        kind = self._groups.granularity
+        allocate(
+            self._model, name, sparsity=LEVEL, granularity=kind.name,
+            groups=self._groups, curves=self._curves if ALLOCATIONS[name].needs_curves else None,
+        )  # fmt: skip
+
+    def _repair(self, name: str) -> None:
+        repair(
+            self._pruned, self._data, name, num_samples=REPAIR_SAMPLES, device=self._device,
+            should_stop=self._should_stop,
+        )  # fmt: skip
+
+    def _train(self, name: str) -> float:
+        fewer = self._data.with_fewer_images(SHOWN)
+        settings = FineTuneSettings.from_dict(dict(FINETUNING[name].settings) | {"epochs": 1})
+        done = finetune(
+            self._pruned, fewer, settings, device=self._device, should_stop=self._should_stop
+        )
+        images = len(self._data.split("train"))
+        return images / done.samples_per_second if done.samples_per_second else 0.0
