@@ -41,17 +41,20 @@ class Clustered:
         clustered: Name to weight, for all that has two axes and more.
         others: Name to tensor, for biases, normalisation and counters, as they are kept.
         same: Name to the name of the tensor that it shares its numbers with.
+        names: All names in the order of the state dict.
     """
 
     clustered: Mapping[str, ClusteredTensor]
     others: Mapping[str, Tensor]
     same: Mapping[str, str]
+    names: tuple[str, ...]
 
     def tensors(self) -> dict[str, Tensor]:
         """The state dict; shared tensors are there under every name."""
         found = {name: entry.tensor() for name, entry in self.clustered.items()}
         found |= {name: tensor.clone() for name, tensor in self.others.items()}
-        return found | {name: found[first].clone() for name, first in self.same.items()}
+        found |= {name: found[first].clone() for name, first in self.same.items()}
+        return {name: found[name] for name in self.names}
 
 
 def cluster_tensors(tensors: Mapping[str, Tensor], bits: int) -> Clustered:
@@ -81,7 +84,7 @@ def cluster_tensors(tensors: Mapping[str, Tensor], bits: int) -> Clustered:
             clustered[name] = _cluster(tensor, 2**bits - 1)
         else:
             others[name] = rounded(tensor.detach().cpu())
-    return Clustered(clustered, others, same)
+    return Clustered(clustered, others, same, tuple(tensors))
 
 
 def with_values(clustered: Clustered, tensors: Mapping[str, Tensor]) -> Clustered:
@@ -101,7 +104,7 @@ def with_values(clustered: Clustered, tensors: Mapping[str, Tensor]) -> Clustere
         )
         found[name] = ClusteredTensor(entry.codes, _round_values(values))
     others = {name: rounded(tensors[name].detach().cpu()) for name in clustered.others}
-    return Clustered(found, others, clustered.same)
+    return Clustered(found, others, clustered.same, clustered.names)
 
 
 def rounded(tensor: Tensor) -> Tensor:

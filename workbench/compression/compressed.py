@@ -71,13 +71,13 @@ def compress(model: Model, clustered: Clustered, coding: str = "range") -> bytes
         clustered: The weights.
         coding: A name in ``CODINGS``.
     """
-    names = list(dict.fromkeys([*clustered.clustered, *clustered.others, *clustered.same]))
+    names = list(clustered.names)
     rows: list[list[Any]] = []
     plain = []
     for name in names:
-        row, content = _entry(name, clustered, names)
+        row, numbers = _entry(name, clustered, names)
         rows.append(row)
-        plain.append(content)
+        plain.append(numbers)
     header = {
         "a": model.architecture, "g": dict(model.arguments), "i": list(model.input_shape),
         "n": model.num_classes, "m": model.name, "d": model.data_name, "c": coding, "t": rows,
@@ -216,7 +216,8 @@ class _Reading:
                 others[name] = torch.from_numpy(numbers.astype(dtype).reshape(row[1]))
         if len({row[0] for row in self._rows}) < len(self._rows):
             raise ValueError("it has two tensors of one name.")
-        return Compressed(Clustered(clustered, others, same), self._record(), self._coding)
+        names = tuple(row[0] for row in self._rows)
+        return Compressed(Clustered(clustered, others, same, names), self._record(), self._coding)
 
     def _record(self) -> dict[str, Any]:
         keys = {

@@ -34,7 +34,7 @@ def cluster_values(values: np.ndarray, num_centroids: int) -> Codebook:
 
     Args:
         values: Numbers of any shape, all finite.
-        num_centroids: At most so many; clusters that run empty are left out.
+        num_centroids: So many, or fewer where there are not so many different values.
 
     Raises:
         SettingsError: If ``num_centroids`` is less than 1.
@@ -48,9 +48,13 @@ def cluster_values(values: np.ndarray, num_centroids: int) -> Codebook:
     if not flat.size:
         return Codebook(np.zeros(0), np.zeros(np.shape(values), dtype=np.int64), 0.0)
     ordered = np.sort(flat)
+    different = np.unique(ordered)
+    if len(different) <= num_centroids:
+        codes = np.searchsorted(different, flat).reshape(np.shape(values))
+        return Codebook(different, codes, 0.0)
     linear = np.linspace(ordered[0], ordered[-1], num_centroids)
     quantiles = np.quantile(ordered, (np.arange(num_centroids) + 0.5) / num_centroids)
-    ends = [_lloyd(ordered, np.unique(start)) for start in (linear, quantiles)]
+    ends = [_lloyd(ordered, np.unique(start), num_centroids) for start in (linear, quantiles)]
     centroids, inertia = min(ends, key=lambda end: end[1])
     codes = assign(flat, centroids).reshape(np.shape(values))
     return Codebook(centroids, codes, inertia)
@@ -67,18 +71,38 @@ def assign(values: np.ndarray, centroids: np.ndarray) -> np.ndarray:
     return np.searchsorted(borders, values, side="left")
 
 
-def _lloyd(ordered: np.ndarray, centroids: np.ndarray) -> tuple[np.ndarray, float]:
-    """Move centroids to the means of their stretches until no border moves."""
+def _lloyd(ordered: np.ndarray, centroids: np.ndarray, count: int) -> tuple[np.ndarray, float]:
+    """Move centroids to the means of their stretches until no border moves.
+
+    A stretch without values goes; in its place the one that costs most is halved at its mean.
+    """
     sums = np.concatenate([[0.0], np.cumsum(ordered)])
     squares = np.concatenate([[0.0], np.cumsum(ordered**2)])
-    before = None
+    while True:
+        cuts, centroids = _settled(ordered, sums, centroids)
+        costs = np.diff(squares[cuts]) - np.diff(cuts) * centroids**2
+        divisible = ordered[cuts[:-1]] < ordered[cuts[1:] - 1]
+        dearest = np.argsort(-np.where(divisible, costs, -1.0), kind="stable")
+        halved = dearest[: min(count - len(centroids), int(divisible.sum()))]
+        if not len(halved):
+            return np.unique(centroids), float(max(0.0, costs.sum()))
+        middles = np.searchsorted(ordered, centroids[halved], "right")
+        middles = np.clip(middles, cuts[halved] + 1, cuts[halved + 1] - 1)
+        cuts = np.unique(np.concatenate([cuts, middles]))
+        centroids = np.diff(sums[cuts]) / np.diff(cuts)
+
+
+def _settled(
+    ordered: np.ndarray, sums: np.ndarray, centroids: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Ends of the stretches, and their means, once they move no more."""
+    before = np.zeros(0)
     for _ in range(MAX_ROUNDS):
         borders = (centroids[1:] + centroids[:-1]) / 2
         cuts = np.concatenate([[0], np.searchsorted(ordered, borders, "right"), [len(ordered)]])
-        cuts = np.unique(cuts)  # a stretch without values goes
+        cuts = np.unique(cuts)
         centroids = np.diff(sums[cuts]) / np.diff(cuts)
-        if before is not None and np.array_equal(cuts, before):
+        if np.array_equal(cuts, before):
             break
         before = cuts
-    inertia = np.diff(squares[cuts]) - np.diff(cuts) * centroids**2
-    return np.unique(centroids), float(max(0.0, inertia.sum()))
+    return cuts, centroids
