@@ -139,7 +139,7 @@ def score_units(criterion: Criterion, model: Model, group: Group, seed: int = 0)
     of these contributes the norm of the scores of the unit's weights, divided by the mean norm of
     all units there, so that large layers do not drown small ones; the score is the average. Its
     mean over the group is therefore 1, and the scores of different groups can be ranked together.
-    Biases and normalisations do not count.
+    Biases and normalisations do not count, and a weight that layers share counts once.
 
     Args:
         criterion: How to rank.
@@ -173,9 +173,12 @@ def score_units(criterion: Criterion, model: Model, group: Group, seed: int = 0)
 def _member_norms(criterion: Criterion, model: Model, group: Group, seed: int) -> list[Tensor]:
     """The norm of each unit, ``(num_units,)``, in every weight that it has a part of."""
     members = tuple(f"{path}." for path in (*group.layers, *group.consumers))
+    others = second_names(model.module)
     norms = []
     for part in group.slices:
-        if not part.parameter.startswith(members) or _dim(model, part.parameter) < 2:
+        if part.parameter in others or not part.parameter.startswith(members):
+            continue
+        if _dim(model, part.parameter) < 2:
             continue
         scores = score_layer(criterion, model, part.parameter, seed).double().cpu()
         along = scores.movedim(part.dim, 0).flatten(1).sum(1)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from workbench.progress import Progress, Report, ShouldStop, ignore, never
+from workbench.reconstruct.folding import measure_shared_norms_
 from workbench.reconstruct.graph import Graph, trace
 from workbench.reconstruct.recorder import Recorder
 from workbench.reconstruct.rows import Places
@@ -112,9 +113,13 @@ def reconstruct_(
             check()
             recorder.record(dense, batch)
             report(Progress(number, total, "Watching the dense model"))
+        if graph.shared_norms:
+            measure_shared_norms_(module, graph.shared_norms, images)
         solver = Solver(module, dense, graph, recorder, places, masks, kept, tell)
         with solver:
             module(images)
+        if graph.shared_norms:
+            measure_shared_norms_(module, graph.shared_norms, images)
     except BaseException as error:
         module.load_state_dict(before)
         if isinstance(error, _StoppedError):

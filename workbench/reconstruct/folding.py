@@ -1,6 +1,6 @@
 """A layer and its BatchNorm as one weight and one bias: read, measured again, written back."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -139,6 +139,34 @@ class Folded:
                 mask = self._masks.get(f"{path}.{key}")
                 if module is not None and mask is not None:
                     getattr(module, key).masked_fill_(~mask.to(self.inputs.device), 0)
+
+
+def measure_shared_norms_(network: Any, paths: Sequence[str], images: Tensor) -> None:
+    """Set the statistics of BatchNorms that are called several times to the average of all calls.
+
+    Args:
+        network: In eval mode; run once on all images.
+        paths: Of these BatchNorms.
+        images: ``(samples, channels, height, width)``.
+    """
+    found: dict[str, list[tuple[Tensor, Tensor]]] = {path: [] for path in paths}
+    handles = []
+    for path in paths:
+
+        def note(_: Any, inputs: tuple[Tensor], path: str = path) -> None:
+            own = inputs[0]
+            found[path].append(torch.var_mean(own, [0, *range(2, own.dim())]))
+
+        handles.append(network.get_submodule(path).register_forward_pre_hook(note))
+    try:
+        network(images)
+    finally:
+        for handle in handles:
+            handle.remove()
+    for path, calls in found.items():
+        norm = network.get_submodule(path)
+        norm.running_var.copy_(torch.stack([var for var, _ in calls]).mean(0))
+        norm.running_mean.copy_(torch.stack([mean for _, mean in calls]).mean(0))
 
 
 def measure_norm_(norm: Any, inputs: Tensor) -> None:

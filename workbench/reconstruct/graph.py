@@ -1,5 +1,6 @@
 """What follows each layer: a BatchNorm, a sum, an activation that clamps."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -61,6 +62,7 @@ class Graph:
         notes: Why some cannot.
         widest: Numbers per image in its largest tensor.
         passing: Functions that were seen to give a tensor back as it was, as dropout does.
+        shared_norms: Paths of BatchNorms that are called several times: one average for all.
     """
 
     layers: dict[str, Layer]
@@ -68,6 +70,7 @@ class Graph:
     notes: tuple[str, ...]
     widest: int
     passing: frozenset[Function] = frozenset()
+    shared_norms: tuple[str, ...] = ()
 
 
 def trace(network: nn.Module, images: Tensor) -> Graph:
@@ -82,7 +85,7 @@ def trace(network: nn.Module, images: Tensor) -> Graph:
         network(images)
     return Graph(
         tracer.layers(), tracer.recurrent(), tuple(tracer.notes()),
-        -(-tracer.widest // len(images)), frozenset(tracer.passing),
+        -(-tracer.widest // len(images)), frozenset(tracer.passing), tracer.shared_norms(),
     )  # fmt: skip
 
 
@@ -99,17 +102,22 @@ class _Tracer(TorchFunctionMode):
         self._node_of: dict[int, _Node] = {}
         self._alive: list[Any] = []
         self._num_sums = 0
+        self._uses = Counter[int]()
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:  # fmt: skip
         kwargs = kwargs or {}
         taken = _tensors((args, kwargs))
+        self._uses.update({id(tensor) for tensor in taken if isinstance(tensor, nn.Parameter)})
         versions = [tensor._version for tensor in taken]
         result = func(*args, **kwargs)
         results = _tensors(result)
         if not results:
-            return result
+            self._uses.subtract(
+                {id(tensor) for tensor in taken if isinstance(tensor, nn.Parameter)}
+            )
+            return result  # only looked at, as for its shape
         unchanged = versions == [tensor._version for tensor in taken]
         if unchanged and any(one is other for one in results for other in taken):
             self.passing.add(func)
@@ -130,7 +138,7 @@ class _Tracer(TorchFunctionMode):
         return result
 
     def layers(self) -> dict[str, Layer]:
-        """The layers that are called exactly once and can be solved for."""
+        """The layers that alone use their weights, in one call, and can be solved for."""
         return {node.name: self._layer(node) for node in self._solvable("layer")}
 
     def recurrent(self) -> tuple[str, ...]:
@@ -140,7 +148,7 @@ class _Tracer(TorchFunctionMode):
     def _solvable(self, kind: str) -> Iterable[_Node]:
         """Calls whose outputs have the images along one axis and are precise enough to solve."""
         for node in self._nodes:
-            if node.call.kind != kind or self._num_calls(node.name) != 1:
+            if node.call.kind != kind or not self._used_once(node.name):
                 continue
             first = getattr(self._parts.modules[node.name], "batch_first", True)
             fits = node.value.shape[int(not first)] == self._num_images
@@ -153,16 +161,27 @@ class _Tracer(TorchFunctionMode):
         for path, module in self._parts.modules.items():
             if list(module.children()) or not any(p.dim() > 1 for p in module.parameters(False)):
                 continue
-            calls = self._num_calls(path)
+            if path in solved:
+                continue
+            calls = max(self._uses[id(own)] for own in module.parameters(False))
             if calls > 1:
                 yield f"{path} is used {calls} times in a pass, so it was left as it is."
-            elif path not in solved:
+            else:
                 yield f"{path} ({type(module).__name__}) was left as it is."
+        for path in self.shared_norms():
+            yield f"{path} serves {self._norm_calls(path)} places; it has one average for all."
 
-    def _num_calls(self, path: str) -> int:
-        return sum(
-            node.call.kind in {"layer", "recurrent"} and node.name == path for node in self._nodes
-        )
+    def shared_norms(self) -> tuple[str, ...]:
+        """Paths of the BatchNorms that are called several times."""
+        found = dict.fromkeys(node.name for node in self._nodes if node.call.kind == "norm")
+        return tuple(path for path in found if self._norm_calls(path) > 1)
+
+    def _norm_calls(self, path: str) -> int:
+        return sum(node.call.kind == "norm" and node.name == path for node in self._nodes)
+
+    def _used_once(self, path: str) -> bool:
+        """Whether nothing but one call uses the parameters of a module."""
+        return all(self._uses[id(own)] == 1 for own in self._parts.modules[path].parameters(False))
 
     def _layer(self, node: _Node) -> Layer:
         module = self._parts.modules[node.name]
@@ -170,7 +189,7 @@ class _Tracer(TorchFunctionMode):
         target: Target = ("layer", node.name)
         after = _only_user(tip)
         fits = not is_linear or node.value.dim() == 2  # else BatchNorm does not take its outputs
-        if after and after.call.kind == "norm" and fits and self._parts.modules[after.name].affine:
+        if after and after.call.kind == "norm" and fits and self._can_fold(after):
             norm, tip, target = after.name, after, ("norm", after.name)
             after = _only_user(tip)
         if after and after.call.kind == "add" and self._can_join(node, after):
@@ -178,6 +197,11 @@ class _Tracer(TorchFunctionMode):
             after = _only_user(tip)
         bounds = after.call.bounds if after and after.call.kind == "clamp" else None
         return Layer(node.name, norm, target, bounds, is_linear)
+
+    def _can_fold(self, norm: _Node) -> bool:
+        """Whether a BatchNorm may be part of a solution: it has a factor and serves one layer."""
+        found = self._parts.modules[norm.name].affine and self._used_once(norm.name)
+        return bool(found and self._norm_calls(norm.name) == 1)
 
     def _can_join(self, node: _Node, total: _Node) -> bool:
         """Whether the layer may wait for a sum: it has one group, and both parts lie alike."""

@@ -146,7 +146,8 @@ class Solver(TorchFunctionMode):
             return inputs
         if self._normed.pop(id(inputs), None) is not None:
             return inputs  # it came out of a folded layer
-        measure_norm_(self._parts.modules[call.path], inputs)
+        if call.path not in self._graph.shared_norms:
+            measure_norm_(self._parts.modules[call.path], inputs)
         normed: Tensor = func(*args, **kwargs)
         return normed
 
