@@ -238,8 +238,8 @@ def finetune_and_measure(
     """Fine-tune the model of a run, measure it and add the stage; also to train further.
 
     A training that is stopped is measured all the same, and the run says that it was stopped. An
-    automatic learning rate is a tenth of the usual one right after a full repair: from there large
-    steps lead down first, and a short training does not come back.
+    automatic learning rate is a tenth of the usual one after a full repair: from there large steps
+    lead down first, and a short training does not come back.
 
     Args:
         run: Ends with ``pruned``; it stays as it is.
@@ -264,7 +264,7 @@ def finetune_and_measure(
     measuring = _cost_of_measuring(data)
     training_part = 1 - measuring / (measuring + _cost_of_training(data, settings))
     tuned = finetune(
-        pruned, data, settings, teacher=teacher, gentle=_is_fully_repaired(run),
+        pruned, data, settings, teacher=teacher, gentle=_was_fully_repaired(run),
         report=_part(report, 0, training_part, "finetuned"), should_stop=should_stop,
         device=device,
     )  # fmt: skip
@@ -314,11 +314,10 @@ def measure_stage(
     return Stage(name, measurement, validation, model.digest, seconds, training)
 
 
-def _is_fully_repaired(run: Run) -> bool:
-    """Whether the last thing that happened to the model was a full repair."""
-    if not run.stages or run.final.name != "repaired":
-        return False
-    return run.final.repair is not None and run.final.repair.chosen == "full"
+def _was_fully_repaired(run: Run) -> bool:
+    """Whether the model was repaired in full, perhaps trained since."""
+    stage = run.stage("repaired")
+    return stage is not None and stage.repair is not None and stage.repair.chosen == "full"
 
 
 def _finetuned_stage(

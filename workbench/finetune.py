@@ -117,7 +117,7 @@ def finetune(
         teacher: Whose answers are learnt where ``settings.distillation`` is not 0; None takes the
             dense model.
         gentle: Whether an automatic learning rate is a tenth of the usual one: for a model that
-            was just repaired in full and would first be thrown back by large steps.
+            was repaired in full and would first be thrown back by large steps.
         additions: What else takes part, such as a penalty or masks that grow; see ``Addition``.
         keep: ``last`` keeps the last whole epoch instead of the best, for trainings that make a
             model sparser as they go.

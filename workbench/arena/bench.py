@@ -120,16 +120,17 @@ class Bench:
     def _recovered(self, pruned: Pruned, report: Report) -> Pruned:
         settings = self._settings
         trains = settings.finetune is not None
-        pruned = repair(
+        repaired = repair(
             pruned, self._data, settings.repair, num_samples=settings.repair_samples,
             seed=settings.seed, device=self._device, should_stop=self._should_stop,
             report=_share(report, 0.0, 0.3 if trains else 1.0),
-        ).pruned  # fmt: skip
+        )  # fmt: skip
         if settings.finetune is None or self._should_stop():
-            return pruned
+            return repaired.pruned
         return finetune(
-            pruned, self._data, settings.finetune, device=self._device,
-            report=_share(report, 0.3, 1.0), should_stop=self._should_stop,
+            repaired.pruned, self._data, settings.finetune, device=self._device,
+            gentle=repaired.record.chosen == "full", report=_share(report, 0.3, 1.0),
+            should_stop=self._should_stop,
         ).pruned  # fmt: skip
 
     def _timed(self, model: Model) -> float | None:

@@ -66,11 +66,14 @@ class Training:
         self._start = time.monotonic()
         train, validation = data.split("train"), data.split("validation")
         self._module = pruned.model.copy_module().to(device)
-        self._format = _fastest_format_(self._module, validation.images[:2].to(device))
+        few = validation.images[:2].to(device)
+        self._format = _fastest_format_(self._module, few)
         self._train, self._validation = train, validation
         self._settings, self._course, self._device = settings, course, device
-        taught = None if teacher is None else teacher.copy_module().to(device)
-        self._objective = Objective(settings, taught)
+        self._objective = Objective(settings, None)
+        if teacher is not None:
+            network = teacher.copy_module().to(device)
+            self._objective = Objective(settings, network, _fastest_format_(network, few))
         self._noise = Noise(settings, pixel_range(data, train))
         self._report, self._should_stop = report, should_stop
         self._batch = min(settings.batch_size, len(train))
@@ -205,8 +208,7 @@ class Training:
         started = time.monotonic()
         images = batch.images.to(self._device, memory_format=self._format)
         outputs = self._module(images)
-        clean = images if batch.clean is batch.images else batch.clean.to(self._device)
-        loss = self._objective(outputs, batch.labels.to(self._device), clean)
+        loss = self._objective(outputs, batch.labels.to(self._device), batch.clean)
         loss = self._with_terms(loss)
         value = float(loss.detach())
         if self._should_stop():

@@ -17,11 +17,15 @@ class Objective:
     Args:
         settings: How to train.
         teacher: Another network for the same images and classes; without one, labels alone count.
+        layout: How the teacher wants its images laid out.
     """
 
-    def __init__(self, settings: FineTuneSettings, teacher: nn.Module | None) -> None:
+    def __init__(
+        self, settings: FineTuneSettings, teacher: nn.Module | None,
+        layout: torch.memory_format = torch.contiguous_format,
+    ) -> None:  # fmt: skip
         self._smoothing, self._temperature = settings.label_smoothing, settings.temperature
-        self._weight = settings.distillation
+        self._weight, self._layout = settings.distillation, layout
         self._teacher = None if teacher is None else teacher.eval().requires_grad_(False)
 
     def __call__(self, outputs: Tensor, labels: Tensor, images: Tensor) -> Tensor:
@@ -30,13 +34,14 @@ class Objective:
         Args:
             outputs: Scores of what is trained, ``(batch, classes)``.
             labels: Classes, ``(batch,)``.
-            images: What the teacher is shown, ``(batch, channels, height, width)``: without noise.
+            images: What the teacher is shown, ``(batch, channels, height, width)``: without noise,
+                laid out as they came.
         """
         loss = smoothed_loss(outputs, labels, self._smoothing)
         if self._teacher is None:
             return loss
         with torch.no_grad():
-            taught = self._teacher(images)
+            taught = self._teacher(images.to(outputs.device, memory_format=self._layout))
         learnt = distillation_loss(outputs, taught, self._temperature)
         return (1 - self._weight) * loss + self._weight * learnt
 
