@@ -29,7 +29,9 @@ TITLES = {
     "/compare": "Compare",
     "/robustness": "Robustness",
     "/ensembles": "Ensembles",
+    "/quantise": "Quantise",
     "/export": "Export",
+    "/methods": "Methods",
 }
 PAGES = tuple(TITLES)
 VIEWPORT = {"width": 1400, "height": 900}

@@ -25,7 +25,7 @@ ROWS = (
         "floor", "jobs", "latency_table", "plain_points", "plan_tasks", "quick_check",
         "quick_replay", "ray_points", "refine", "reopen", "run_export", "saving", "sensitivity",
         "speed_tasks", "speedup", "staircase", "store", "sweep", "tasks", "thin_onnx", "trials",
-        "catalogue", "catalogue_tasks", "sparse_training", "sparse_tasks", "training", "ensembles",
+        "catalogue", "catalogue_table", "catalogue_tasks", "sparse_training", "sparse_tasks", "training", "ensembles",
         "ensemble_tasks", "robustness", "robustness_tasks", "replacement", "replacement_tasks",
         "trying", "cost_trade_off", "class_tasks", "outputs",
         "compression", "replacing",

@@ -1,6 +1,6 @@
 """The pages, in the order of the work, and the links to them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import streamlit as st
@@ -14,22 +14,31 @@ PAGE_FOLDER = next(
 )
 
 
-def pages() -> list[Page]:
-    """All pages; the first is the one at ``/``."""
-    return [
-        page("model", _("Model"), "deployed_code"),
-        page("layers", _("Layers"), "stacks"),
-        page("sensitivity", _("Sensitivity"), "monitor_heart"),
-        page("plan", _("Plan"), "equalizer"),
-        page("arena", _("Arena"), "stadium"),
-        page("finetune", _("Prune and fine-tune"), "content_cut"),
-        page("sparse", _("Sparse training"), "grain"),
-        page("compare", _("Compare"), "scatter_plot"),
-        page("robustness", _("Robustness"), "foggy"),
-        page("ensembles", _("Ensembles"), "groups"),
-        page("quantise", _("Quantise"), "compress"),
-        page("export", _("Export"), "download"),
-    ]
+def sections() -> dict[str, list[Page]]:
+    """All pages under what they are for; the very first is the one at ``/``."""
+    return {
+        _("Look"): [
+            page("model", _("Model"), "deployed_code"),
+            page("layers", _("Layers"), "stacks"),
+            page("sensitivity", _("Sensitivity"), "monitor_heart"),
+        ],
+        _("Cut"): [
+            page("plan", _("Plan"), "equalizer"),
+            page("arena", _("Arena"), "stadium"),
+            page("finetune", _("Prune and fine-tune"), "content_cut"),
+            page("sparse", _("Sparse training"), "grain"),
+        ],
+        _("Judge"): [
+            page("compare", _("Compare"), "scatter_plot"),
+            page("robustness", _("Robustness"), "foggy"),
+            page("ensembles", _("Ensembles"), "groups"),
+        ],
+        _("Take away"): [
+            page("quantise", _("Quantise"), "compress"),
+            page("export", _("Export"), "download"),
+        ],
+        _("Learn"): [page("methods", _("Methods"), "menu_book")],
+    }
 
 
 def page(name: str, title: str, icon: str) -> Page:
@@ -43,11 +52,14 @@ def page(name: str, title: str, icon: str) -> Page:
     )
 
 
-def show_links(targets: Sequence[Page], address: dict[str, str]) -> None:
-    """Draw the links to the pages, each with the workspace in its address.
+def show_links(targets: Mapping[str, Sequence[Page]], address: dict[str, str]) -> None:
+    """Draw the links to the pages by section, each with the workspace in its address.
 
     Streamlit's own links drop the address's parameters, and putting them back costs the browser's
     Back button a second press.
     """
-    for target in targets:
-        st.page_link(target, query_params=address, width="stretch")
+    for title, pages in targets.items():
+        with st.container(gap=None):
+            st.caption(title)
+            for target in pages:
+                st.page_link(target, query_params=address, width="stretch")
