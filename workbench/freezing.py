@@ -127,7 +127,7 @@ def _refusal(groups: Groups, pattern: str) -> PlanError:
     if last in PARAMETERS:
         return PlanError(
             f"{pattern!r} names parameters, but what is frozen is whole layers.",
-            f"Write {layer!r} instead. {_listed(names)}",
+            (f"Write {layer!r} instead. " if layer.strip("*?.") else "") + _listed(names),
         )
     near = get_close_matches(pattern.replace("*", ""), names, 1, 0.5)
     nearest = f"Did you mean {near[0]!r}? " if near else ""

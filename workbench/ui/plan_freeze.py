@@ -28,7 +28,8 @@ def show_freeze() -> None:
     # a refusal draws the field anew, without what was refused
     key = f"plan_freeze_{granularity}_{'|'.join(now)}_{st.session_state.get(_TRIES, 0)}"
     st.multiselect(
-        _("Freeze"), options, list(now), key=key, accept_new_options=True,
+        _("Freeze"), options, list(now), key=key, accept_new_options=True, select_all=False,
+        filter_mode="contains",
         placeholder=_("Layers to leave dense, such as {pattern}").format(pattern=options[0]),
         on_change=callback(partial(_change, key)),
         help=_(

@@ -17,7 +17,8 @@ from workbench.ui import (
     plan_trade_off,
     session,
 )
-from workbench.ui.errors import callback, plain
+from workbench.ui.criterion_choice import criterion_help, criterion_names, criterion_title, prepare
+from workbench.ui.errors import callback, guard, plain
 from workbench.ui.i18n import _
 from workbench.ui.job_panel import is_active, show_job
 from workbench.ui.plan_found import Found
@@ -55,11 +56,11 @@ def show_spread() -> None:
             unit_key = plan_target.show_unit(kind)
             plan_target.show_part(kind)
             _rule()
-            if chosen_rule() == plan_goal.BY_COST:
-                plan_trade_off.show_trade_off()
             _button(unit_key)
         with st.container(horizontal=True, vertical_alignment="bottom"):
             _ranking(plan)
+            if chosen_rule() == plan_goal.BY_COST:
+                plan_trade_off.show_trade_off()
             st.caption(_told(unit_key), width="stretch")
         plan_freeze.show_freeze()
         if chosen_rule() == plan_goal.BY_COST:
@@ -125,7 +126,8 @@ def _goal(unit_key: str) -> Goal:
     plan = session.plan()
     kind = parse_granularity(plan.granularity)
     unit = str(st.session_state.get(unit_key, plan_target.unit(kind)))
-    criterion = st.session_state.get(f"plan_criterion_{plan.criterion}", plan.criterion)
+    chosen = f"plan_criterion_{plan.criterion}_{plan.granularity}"
+    criterion = st.session_state.get(chosen, plan.criterion)
     seed = int(st.session_state.get(f"plan_seed_{plan.seed}", plan.seed))
     method = str(st.session_state.get(_RULE) or chosen_rule())
     part = plan_target.part(unit, kind)
@@ -222,14 +224,11 @@ def _told(unit_key: str) -> str:
 
 def _ranking(plan: PruningPlan) -> None:
     """The criterion and its seed; another one keeps the sparsities."""
-    from workbench.criteria import CRITERIA
-
-    names = list(CRITERIA)
+    names = criterion_names(plan.granularity, plan.criterion)
     criterion = st.selectbox(
         _("Criterion"), names, names.index(plan.criterion), width=plan_target.WIDE,
-        format_func=lambda name: CRITERIA[name].title,
-        help=explain("criterion") + " " + CRITERIA[plan.criterion].summary,
-        key=f"plan_criterion_{plan.criterion}",
+        format_func=criterion_title, help=criterion_help(plan.criterion),
+        key=f"plan_criterion_{plan.criterion}_{plan.granularity}",
     )  # fmt: skip
     seed = st.number_input(
         _("Seed"), 0, MAX_SEED, plan.seed, width=plan_target.NARROW, key=f"plan_seed_{plan.seed}",
@@ -240,3 +239,5 @@ def _ranking(plan: PruningPlan) -> None:
         changed = plan.to_dict() | {"criterion": criterion, "seed": int(seed)}
         plan_state.replace(PruningPlan.from_dict(changed))
         st.rerun()
+    with guard():
+        prepare(plan.criterion, plan.granularity)
