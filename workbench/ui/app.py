@@ -20,7 +20,7 @@ st.set_page_config(
 st.logo(HERE / "static" / "icon.png", size="large")
 st.html(HERE / "static" / "page.css")
 warm.warm_up()
-pages = navigation.pages()
+pages = navigation.sections()
 page = st.navigation(pages, position="hidden")
 with errors.guard():
     opening.open_workspace()

@@ -1,6 +1,6 @@
 """The sidebar: links to the pages, the model and the data, the address to come back to."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import streamlit as st
 from streamlit.navigation.page import Page
@@ -11,10 +11,11 @@ from workbench.ui.i18n import _
 from workbench.ui.theme import compact
 
 
-def show(pages: Sequence[Page]) -> None:
+def show(pages: Mapping[str, Sequence[Page]]) -> None:
     """Draw the sidebar."""
     with st.sidebar:
-        navigation.show_links(pages, {session.ADDRESS_KEY: session.workspace_id()})
+        with st.container(gap="xxsmall"):
+            navigation.show_links(pages, {session.ADDRESS_KEY: session.workspace_id()})
         st.divider()
         bench = session.workspace()
         model, data = bench.model_ref, bench.data_ref
