@@ -42,6 +42,7 @@ class Evidence:
         self._seed = seed
         self._folder = folder
         self._lock = threading.RLock()
+        self._turns: dict[str, threading.Lock] = {}
         self._memory: OrderedDict[str, Mapping[str, Tensor]] = OrderedDict()
 
     @cached_property
@@ -59,22 +60,42 @@ class Evidence:
             kind: Names the way of gathering and all its settings.
             gather: Gathers it from the data and a seed; asked only where it is not kept.
         """
+        key = self._key(model_digest, kind)
         with self._lock:
-            key = digest_of_json([VERSION, model_digest, self.data.digest, self._seed, kind])
+            turn = self._turns.setdefault(key, threading.Lock())
+        with turn:  # whoever asks for the same waits; others do not
+            found = self._known(key)
+            if found is None:
+                gathered = gather(self.data, self._seed)
+                found = {name: value.contiguous() for name, value in gathered.items()}
+                self._write(key, found)
+                self._remember(key, found)
+            return found
+
+    def knows(self, model_digest: str, kind: str) -> bool:
+        """Whether that is kept, so that recalling it takes no time."""
+        return self._known(self._key(model_digest, kind)) is not None
+
+    def _key(self, model_digest: str, kind: str) -> str:
+        with self._lock:  # the data are opened once
+            return digest_of_json([VERSION, model_digest, self.data.digest, self._seed, kind])
+
+    def _known(self, key: str) -> Mapping[str, Tensor] | None:
+        """What is in memory or on disk; it is the newest in memory then."""
+        with self._lock:
             found = self._memory.get(key)
             if found is None:
                 found = self._read(key)
-            if found is None:
-                found = {
-                    name: value.contiguous()
-                    for name, value in gather(self.data, self._seed).items()
-                }
-                self._write(key, found)
+            if found is not None:
+                self._remember(key, found)
+            return found
+
+    def _remember(self, key: str, found: Mapping[str, Tensor]) -> None:
+        with self._lock:
             self._memory[key] = found
             self._memory.move_to_end(key)
             while len(self._memory) > IN_MEMORY:
                 self._memory.popitem(last=False)
-            return found
 
     def _read(self, key: str) -> Mapping[str, Tensor] | None:
         if self._folder is None:

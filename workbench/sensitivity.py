@@ -116,7 +116,7 @@ def measure_sensitivity(
         StorageError: If the cache cannot be read or written.
     """
     model = with_data(model, data)
-    get_criterion(settings.criterion)
+    get_criterion(settings.criterion, settings.granularity)
     get_repair(settings.repair)
     groups = find_groups(model, settings.granularity)
     frozen = frozen_groups(groups, freeze)

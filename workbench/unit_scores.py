@@ -15,8 +15,8 @@ class UnitScores:
     Attributes:
         group: Name of the group.
         criterion: Name of the criterion.
-        scores: One per unit in rising order, relative to the group's mean, so that 1 is average.
-            All 1 where every unit scores nothing.
+        scores: One per unit in rising order, relative to the mean of their absolute values, so
+            that 1 is average where none is negative. All 1 where every unit scores nothing.
         order: Number of the unit behind each score; ties by number, as pruning takes them.
     """
 
@@ -44,6 +44,6 @@ def rank_units(
     group = groups.group(name)
     found = score_units(get_criterion(criterion), model, group, seed)
     values, order = found.sort(stable=True)
-    mean = float(values.mean())
+    mean = float(values.abs().mean())
     relative = (values / mean if mean else values + 1).tolist()
     return UnitScores(name, criterion, tuple(relative), tuple(order.tolist()))

@@ -97,7 +97,7 @@ def allocate(
         SettingsError: Unless exactly one of ``sparsity`` and ``budget`` is given.
     """
     target = Target(sparsity, budget)
-    chosen, ranking = get_allocation(method), get_criterion(criterion)
+    chosen, ranking = get_allocation(method), get_criterion(criterion, granularity)
     plan = PruningPlan(
         {}, granularity, criterion, method, seed, model.digest, channel_multiple
     )  # fmt: skip

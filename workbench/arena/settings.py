@@ -152,7 +152,7 @@ def _check_names(settings: ArenaSettings) -> None:
 
     for method in settings.methods:
         get_allocation(method)
-    get_criterion(settings.criterion)
+    get_criterion(settings.criterion, settings.granularity)
     get_repair(settings.repair)
     if not settings.factors and settings.own is None:
         raise SettingsError("No budget was given.", "Give at least one factor, such as 4.")

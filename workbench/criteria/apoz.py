@@ -47,6 +47,7 @@ METHOD = Criterion(
         'Efficient Deep Architectures", section 3.1'
     ),
     needs=("images",),
+    gathers="activations",
     strengths="Finds dead units for certain; no labels, one look at 512 images.",
     limits=(
         "Ranks whole units only. Without ReLU hardly anything is zero and the order says little; a "

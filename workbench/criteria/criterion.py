@@ -11,6 +11,7 @@ from workbench.method import Method
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from workbench.granularity import Granularity
     from workbench.groups import Group
     from workbench.scoring import Look
 
@@ -30,13 +31,20 @@ class Criterion(Method):
             None takes the scores of its weights.
         squares: Whether scores of weights are squares: the norm of several weights is the root of
             their sum.
+        gathers: What it asks to be gathered from images, a name in
+            ``workbench.gathering.GATHERERS``; empty where it looks at nothing but the weights.
     """
 
     weights: Callable[[Look, str], Tensor] | None = None
     units: Callable[[Look, Group], Tensor] | None = None
     squares: bool = False
+    gathers: str = ""
 
     @property
     def needs_data(self) -> bool:
         """Whether it looks at images."""
-        return self.needs != ("weights",)
+        return bool(self.gathers)
+
+    def ranks(self, granularity: Granularity) -> bool:
+        """Whether it can rank what goes together at a granularity."""
+        return granularity.structured or self.weights is not None

@@ -43,6 +43,7 @@ METHOD = Criterion(
     formula=r"s_c = -\sum_{b=1}^{32} p_{c,b} \ln p_{c,b}",
     paper='Luo and Wu 2017, "An Entropy-based Pruning Method for CNN Compression", section 3.2',
     needs=("images",),
+    gathers="activations",
     strengths="Tells a constant from a signal, which mean activation cannot; no labels.",
     limits=(
         "Ranks whole units only; two units that say the same have the same entropy and both stay. "

@@ -42,6 +42,7 @@ METHOD = Criterion(
     formula=r"s_c = \ln 32 + \sum_{b=1}^{32} p_{c,b} \ln p_{c,b}",
     paper='Luo and Wu 2017, "An Entropy-based Pruning Method for CNN Compression", section 3.2',
     needs=("images",),
+    gathers="activations",
     strengths="Shows what the entropy of activations is worth, by doing the opposite.",
     limits="Made to lose: it is often worse than chance. Ranks whole units only.",
     units=entropy_max_unit_scores,

@@ -57,6 +57,7 @@ METHOD = Criterion(
         'Fisher Pruning for Practical Network Compression", section 3.2'
     ),
     needs=("gradients",),
+    gathers="gradients",
     strengths="An estimate of the loss increase in nats; strong for channels in one shot.",
     limits=(
         "Takes every weight or unit to act alone: of two that say the same it keeps both, where "

@@ -41,6 +41,7 @@ METHOD = Criterion(
         "baseline)"
     ),
     needs=("gradients",),
+    gathers="gradients",
     strengths="Sees what the loss hangs on; one pass over 512 images serves the whole network.",
     limits=(
         "Takes no notice of the weight's size: a large weight with a small gradient goes, although "

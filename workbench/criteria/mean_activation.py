@@ -47,6 +47,7 @@ METHOD = Criterion(
         'Inference", section 2.2'
     ),
     needs=("images",),
+    gathers="activations",
     strengths="Simple, needs no labels, works behind any activation.",
     limits="Ranks whole units only; blind to what the readers make of a unit, and to constants.",
     units=mean_activation_unit_scores,

@@ -50,6 +50,7 @@ METHOD = Criterion(
     r"\frac{\partial \mathcal{L}_t}{\partial w_i^{(t)}}",
     paper=('Sanh et al. 2020, "Movement Pruning: Adaptive Sparsity by Fine-Tuning", section 4'),
     needs=("training",),
+    gathers="movement",
     strengths="The right question where a network is being adapted to a new task.",
     limits=(
         "On a network that has converged it removes large weights as readily as small ones: often "

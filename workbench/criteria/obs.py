@@ -62,6 +62,7 @@ METHOD = Criterion(
         'Pruning of Language Models", section 3.1'
     ),
     needs=("images",),
+    gathers="grams",
     strengths="The best for channels before a full repair, and needs no labels.",
     limits=(
         "Seconds to a minute of matrix algebra; without a repair that adjusts the weights "

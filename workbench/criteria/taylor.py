@@ -63,6 +63,7 @@ METHOD = Criterion(
         'Pruning", section 3.1'
     ),
     needs=("gradients",),
+    gathers="gradients",
     strengths="Cheap, knows the loss, and its scores can be compared between layers.",
     limits=(
         "A first-order view of a step that is not small: good for the first units that go, less "

@@ -43,6 +43,7 @@ METHOD = Criterion(
         "section 3"
     ),
     needs=("images",),
+    gathers="grams",
     strengths="No labels, no gradients, seconds; better than magnitude where inputs differ.",
     limits=(
         "Looks at one layer at a time: what an output is worth to the later ones, it does not know."

@@ -10,6 +10,12 @@ import streamlit as st
 from workbench.errors import SettingsError
 from workbench.granularity import parse_granularity
 from workbench.ui import arena_shelf, curve_shelf, latency_shelf, plan_limits, plan_state, session
+from workbench.ui.criterion_choice import (
+    criterion_help,
+    criterion_names,
+    criterion_title,
+    usual_criterion,
+)
 from workbench.ui.errors import callback, guard, plain
 from workbench.ui.granularity_choice import granularity_names, granularity_title
 from workbench.ui.i18n import _
@@ -208,15 +214,14 @@ def _ask_who(before: ArenaSettings) -> dict[str, Any]:
 
 def _ask_how(before: ArenaSettings) -> dict[str, Any]:
     """How everybody is ranked and measured."""
-    from workbench.criteria import CRITERIA
-
-    criteria = list(CRITERIA)
-    plan = session.plan()
+    granularity = before.granularity
+    criteria = criterion_names(granularity)
+    criterion = usual_criterion(granularity, session.plan().criterion)
     third = st.columns([1.4, 1, 1, 1, 1.2], vertical_alignment="bottom")
     return {
         "criterion": third[0].selectbox(
-            _("Criterion"), criteria, criteria.index(plan.criterion),
-            format_func=lambda name: CRITERIA[name].title, help=explain("criterion"),
+            _("Criterion"), criteria, criteria.index(criterion), format_func=criterion_title,
+            key=f"arena_criterion_{granularity}_{criterion}", help=criterion_help(criterion),
         ),
         "num_samples": third[1].number_input(
             _("Validation images"), 50, 10_000, before.num_samples, 50,

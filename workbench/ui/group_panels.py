@@ -12,6 +12,7 @@ import streamlit as st
 from workbench.ui import bench, session
 from workbench.ui.charts import groups_figure, show_chart, unit_scores_figure
 from workbench.ui.charts.groups import GROUPS_TRACE, units
+from workbench.ui.criterion_choice import prepare
 from workbench.ui.errors import fragment, plain
 from workbench.ui.i18n import _, ngettext
 from workbench.ui.theme import compact, percent
@@ -138,6 +139,7 @@ def _show_units(found: Groups, group: Group) -> None:
     plan = session.plan()
     sparsity = plan.sparsities.get(group.name, 0.0) if _is_structured() else 0.0
     count = found.num_pruned(group.name, sparsity, plan.channel_multiple) if sparsity else 0
+    prepare(plan.criterion, found.granularity.name)
     ranked = _ranked(
         session.model_ref(), session.workspace().data_ref, group.name, plan.criterion, plan.seed
     )

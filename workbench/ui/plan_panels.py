@@ -309,13 +309,13 @@ def check_plan(plan: PruningPlan, model: ModelRef) -> None:
     """Refuse a plan that does not fit a model.
 
     Raises:
-        PlanError: If it names a criterion or a group that there is not, or a seed that the
-            pages cannot hold.
+        PlanError: If it names a criterion that there is not or that cannot rank its granularity,
+            a group that there is not, or a seed that the pages cannot hold.
     """
     from workbench.accounting import size_of_plan
     from workbench.criteria import get_criterion
 
-    get_criterion(plan.criterion)
+    get_criterion(plan.criterion, plan.granularity)
     size_of_plan(bench.groups(model, plan.granularity), plan)
     if plan.seed > MAX_SEED:
         raise PlanError(

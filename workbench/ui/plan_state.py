@@ -9,6 +9,7 @@ import streamlit as st
 from workbench.errors import PlanError
 from workbench.plan import PruningPlan
 from workbench.ui import bench, curve_shelf, plan_limits, plan_record, running_curves, session
+from workbench.ui.criterion_choice import usual_criterion
 from workbench.ui.equaliser import (
     Board,
     board_of,
@@ -148,7 +149,13 @@ def change_granularity(name: str) -> None:
             _("Choose another granularity, such as single weights."),
         )
     keep_last()
-    replace(last_plan(name) or PruningPlan({}, name, plan.criterion, seed=plan.seed))
+    replace(last_plan(name) or _empty(plan, name))
+
+
+def _empty(plan: PruningPlan, granularity: str) -> PruningPlan:
+    """A plan that prunes nothing, ranked as another one where that can be."""
+    criterion = usual_criterion(granularity, plan.criterion)
+    return PruningPlan({}, granularity, criterion, seed=plan.seed)
 
 
 def why_unsuitable(groups: Groups) -> str:
@@ -211,7 +218,7 @@ def _go_back(granularity: str, multiple: int) -> None:
     if granularity == plan.granularity:
         former = plan
     else:
-        former = last_plan(granularity) or PruningPlan({}, granularity, plan.criterion)
+        former = last_plan(granularity) or _empty(plan, granularity)
     other = board_for(granularity, multiple)
     edit = parse_return(sent(EDITOR), other, former.sparsities)
     if edit is None:

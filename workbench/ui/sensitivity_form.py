@@ -11,6 +11,12 @@ import streamlit as st
 from workbench.errors import SettingsError
 from workbench.granularity import parse_granularity
 from workbench.ui import compute_choice, curve_shelf, session
+from workbench.ui.criterion_choice import (
+    criterion_help,
+    criterion_names,
+    criterion_title,
+    usual_criterion,
+)
 from workbench.ui.errors import guard
 from workbench.ui.granularity_choice import granularity_names, granularity_title, group_noun
 from workbench.ui.i18n import _, ngettext
@@ -101,17 +107,18 @@ def _ask_granularity() -> str:
 
 def _ask(before: SensitivitySettings, precision: str) -> dict[str, Any]:
     """The widgets of the settings, filled with what was asked last."""
-    from workbench.criteria import CRITERIA
     from workbench.repair import REPAIRS
 
     first, second, third = st.columns(2), st.columns(2), st.columns(2)
-    criteria, repairs = list(CRITERIA), repair_names()
+    criteria, repairs = criterion_names(before.granularity), repair_names()
+    criterion = usual_criterion(before.granularity, before.criterion)
     kind = parse_granularity(before.granularity)
     levels = ", ".join(f"{100 * level:g}" for level in before.levels)
     return {
         "criterion": first[0].selectbox(
-            _("Criterion"), criteria, criteria.index(before.criterion),
-            format_func=lambda name: CRITERIA[name].title, help=explain("criterion"),
+            _("Criterion"), criteria, criteria.index(criterion), format_func=criterion_title,
+            key=f"sensitivity_criterion_{before.granularity}_{criterion}",
+            help=criterion_help(criterion),
         ),
         "repair": first[1].selectbox(
             _("Repair before measuring"), repairs, repairs.index(before.repair),
