@@ -139,30 +139,32 @@ def _show_table(
     frame = pd.DataFrame(rows).sort_values("order", kind="stable")
     column = st.column_config
     st.dataframe(
-        frame, hide_index=True, height=min(36 * (len(frame) + 1) + 3, 480),
+        frame, hide_index=True, height=min(35 * (len(frame) + 1) + 3, 480),
         alt=_("Recall, precision and F1 of every class, dense and pruned."),
         column_order=[name for name in frame.columns if name != "order"],
         column_config={
-            "class": column.TextColumn(_("Class"), pinned=True),
-            "samples": column.NumberColumn(_("Images"), width=70),
+            "class": column.TextColumn(_("Class"), pinned=True, width=90),
+            "samples": column.NumberColumn(_("Images"), width=60),
             "change": column.TextColumn(
-                _("Recall, change in points"),
-                help=_("On the same images, with the 95 % interval of the paired difference."),
+                _("Recall, points"),
+                help=_("Change of recall on the same images, with the 95 % interval of the paired "
+                       "difference."),
             ),
             "verdict": column.TextColumn(
-                _("Verdict"), width=80,
+                _("Verdict"), width=65,
                 help=_("McNemar's exact test at 5 %, adjusted for the number of classes (Holm)."),
             ),
             "recall": column.TextColumn(
-                _("Recall, dense → pruned"),
-                help=_("Part of the images of the class that are found, with its 95 % interval."),
+                _("Recall, %"),
+                help=_("Part of the images of the class that are found, dense → pruned, with 95 % "
+                       "intervals."),
             ),
             "precision": column.TextColumn(
-                _("Precision, dense → pruned"),
-                help=_("Part of the images taken for the class that are of it."),
+                _("Precision, %"),
+                help=_("Part of the images taken for the class that are of it, dense → pruned."),
             ),
             "f1": column.TextColumn(
-                _("F1, dense → pruned"), help=_("Harmonic mean of recall and precision."),
+                _("F1, %"), help=_("Harmonic mean of recall and precision, dense → pruned."),
             ),
         },
     )  # fmt: skip
@@ -178,7 +180,7 @@ def _row(before: ClassScore, after: ClassScore, change: ClassChange | None) -> d
         "samples": before.samples,
         "verdict": verdict,
         "change": "" if paired is None else
-        f"{_signed(paired.difference)} ({_signed(paired.ci_low)} – {_signed(paired.ci_high)})",
+        f"{_signed(paired.difference)} ({_signed(paired.ci_low)} to {_signed(paired.ci_high)})",
         "recall": _pair(_ends(before.recall, before.recall_low, before.recall_high),
                         _ends(after.recall, after.recall_low, after.recall_high)),
         "precision": _pair(_ends(before.precision, before.precision_low, before.precision_high),
@@ -192,7 +194,7 @@ def _row(before: ClassScore, after: ClassScore, change: ClassChange | None) -> d
 def _ends(value: float | None, low: float | None, high: float | None) -> str:
     if value is None or low is None or high is None:
         return "–"
-    return f"{100 * value:.1f} ({100 * low:.1f}–{100 * high:.1f})"
+    return f"{100 * value:.1f} ({100 * low:.0f}–{100 * high:.0f})"
 
 
 def _pair(before: str, after: str) -> str:
@@ -230,4 +232,6 @@ def _unanswered(after: ClassMetrics) -> str:
 
 
 def _signed(value: float) -> str:
-    return f"{100 * value:+.1f}".replace("-", "−")
+    """Points with their sign; none where it rounds to nothing."""
+    shown = f"{100 * value:+.1f}".replace("-", "−")
+    return shown[1:] if shown[1:] == "0.0" else shown

@@ -19,7 +19,7 @@ from workbench.ui.job_panel import is_active, show_job, start_job
 from workbench.ui.job_scope import job_of_bench
 from workbench.ui.links import link_to
 from workbench.ui.run_shelf import ShelvedRun
-from workbench.ui.theme import interval, percent
+from workbench.ui.theme import compact, percent
 from workbench.ui.words import explain
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def _ask(runs: Sequence[ShelvedRun]) -> dict[str, Any]:
 
     before = session.setting(_ASKED) or {}
     numbers = [one.number for one in runs]
-    titles = {one.number: one.title for one in runs}
+    names = {one.number: one.name for one in runs}
     chosen = [number for number in before.get("runs", ()) if number in numbers]
     settings = EnsembleSettings.from_dict(before.get("settings", {}))
     methods = list(before.get("methods", ()))
@@ -92,7 +92,7 @@ def _ask(runs: Sequence[ShelvedRun]) -> dict[str, Any]:
     return {
         "runs": first.multiselect(
             _("Runs"), numbers, chosen or numbers[-4:],
-            format_func=lambda number: titles[number],
+            format_func=lambda number: names[number],
             help=_("At least two. Members that err on different images help each other most."),
         ),
         "methods": second.multiselect(
@@ -277,9 +277,9 @@ def _show_table(found: Ensembles, names: Mapping[str, str], methods: Mapping[str
     column = st.column_config
     st.dataframe(
         pd.DataFrame(rows), hide_index=True, alt=_("Table of all models and ensembles."),
-        height=36 * (len(rows) + 1) + 3,
+        height=35 * (len(rows) + 1) + 3,
         column_config={
-            "model": column.TextColumn(_("Model"), pinned=True),
+            "model": column.TextColumn(_("Model"), pinned=True, width=130),
             "members": column.TextColumn(_("Members")),
             "validation": column.TextColumn(
                 _("Validation"), help=_("Where choices are made; by cross-validation for what "
@@ -295,21 +295,26 @@ def _show_table(found: Ensembles, names: Mapping[str, str], methods: Mapping[str
                                "as far, were both as good.")),
         },
     )  # fmt: skip
+    st.caption(
+        _("{test:,} test images, {validation:,} validation images; in brackets 95 % intervals, and "
+          "of bytes and MACs how they stand to the dense model's.").format(
+            test=found.dense.test.samples, validation=found.dense.validation.samples
+        )
+    )  # fmt: skip
 
 
 def _row(found: Ensembles, title: str, members: str, one: Member | Combined) -> dict[str, str]:
     paired, test = one.against_dense, one.test
     return {
         "model": title,
-        "members": members,
-        "validation": percent(one.validation.accuracy, 2),
-        "test": f"{percent(test.accuracy, 2)} "
-        f"({interval(test.ci_low, test.ci_high, test.samples)})",
+        "test": f"{percent(test.accuracy, 2)} ({100 * test.ci_low:.1f}–{100 * test.ci_high:.1f})",
+        "apart": "" if paired is None else
+        f"{_signed(paired.difference)} ({_signed(paired.ci_low)} to {_signed(paired.ci_high)})",
+        "p": "" if paired is None else _p_value(paired.p_value),
         "bytes": _sized(found, one, "bytes"),
         "macs": _sized(found, one, "macs"),
-        "apart": "" if paired is None else
-        f"{_signed(paired.difference)} ({_signed(paired.ci_low)} – {_signed(paired.ci_high)})",
-        "p": "" if paired is None else _p_value(paired.p_value),
+        "validation": percent(one.validation.accuracy, 2),
+        "members": members,
     }  # fmt: skip
 
 
@@ -318,8 +323,8 @@ def _sized(found: Ensembles, one: Member | Combined, unit: str) -> str:
     words = {"below": _("below"), "at": _("at"), "above": _("above")}
     part, standing = found.part(one, unit), words[found.standing(one, unit)]
     if one is found.dense:
-        return f"{one.size(unit):,}"
-    return f"{one.size(unit):,} ({part:.2f}×, {standing})"
+        return compact(one.size(unit))
+    return f"{compact(one.size(unit))} ({part:.2f}×, {standing})"
 
 
 def _members(one: Combined, names: Mapping[str, str]) -> str:

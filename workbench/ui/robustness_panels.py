@@ -16,17 +16,18 @@ from workbench.store import DataRef
 from workbench.ui import bench, run_shelf, session
 from workbench.ui.charts.robustness import LOOKS, robustness_figure
 from workbench.ui.charts.show import show_chart
-from workbench.ui.errors import callback, fragment, guard
+from workbench.ui.errors import callback, fragment, guard, plain
 from workbench.ui.i18n import _
 from workbench.ui.job_panel import is_active, show_job, start_job
 from workbench.ui.job_scope import concerns_bench, job_of_bench
 from workbench.ui.links import link_to
 from workbench.ui.run_shelf import ShelvedRun
-from workbench.ui.theme import interval, percent
+from workbench.ui.theme import percent
 from workbench.ui.words import explain
 
 if TYPE_CHECKING:
-    from workbench.robustness import Robustness, RobustnessSettings
+    from workbench.paired import Proportion
+    from workbench.robustness import MeanAccuracy, Robustness, RobustnessSettings
 
 KIND = "robustness"
 _ASKED = "robustness"
@@ -90,13 +91,13 @@ def _ask(runs: Sequence[ShelvedRun]) -> dict[str, Any]:
     before, chosen = _asked(), _chosen_runs(runs)
     settings = before["settings"]
     numbers = [one.number for one in runs]
-    titles = {one.number: one.title for one in runs}
+    names = {one.number: one.name for one in runs}
     first, second, third, fourth = st.columns([2.4, 2.4, 1, 0.8], vertical_alignment="bottom")
     total = len(session.require_data().y_test)
     return {
         "runs": first.multiselect(
             _("Runs beside the dense model"), numbers, [one.number for one in chosen],
-            format_func=lambda number: titles[number], placeholder=_("None: the dense model alone"),
+            format_func=lambda number: names[number], placeholder=_("None: the dense model alone"),
             max_selections=len(LOOKS), help=_("All see exactly the same corrupted images."),
         ),
         "corruptions": second.multiselect(
@@ -190,7 +191,7 @@ def _draw(found: Robustness) -> None:
     if words:
         st.markdown(words)
     st.dataframe(
-        _frame(found), hide_index=True, height=36 * (len(found.models) + 1) + 3,
+        _frame(found), hide_index=True, height=35 * (len(found.models) + 1) + 3,
         alt=_("Mean corruption accuracy of every model."),
         column_config={
             "model": st.column_config.TextColumn(_("Model"), pinned=True),
@@ -233,12 +234,17 @@ def _takeaway(found: Robustness) -> str:
     apart = {m.name: a for m in found.models[1:] if (a := found.difference(m)) is not None}
     worse = [name for name, a in apart.items() if a.ci_high < 0]
     better = [name for name, a in apart.items() if a.ci_low > 0]
-    others = len(apart) - len(worse) - len(better)
-    return " ".join([
-        told,
-        _("Of {n} runs {worse} keep less, {better} more, and {others} cannot be told from it.")
-        .format(n=len(apart), worse=len(worse), better=len(better), others=others),
-    ])  # fmt: skip
+    parts = {
+        _("Less than it: {runs}."): worse,
+        _("More: {runs}."): better,
+        _("Not to be told from it: {runs}."): [n for n in apart if n not in (*worse, *better)],
+    }
+    return " ".join(
+        [
+            told,
+            *(words.format(runs=plain(", ".join(runs))) for words, runs in parts.items() if runs),
+        ]
+    )
 
 
 def _frame(found: Robustness) -> pd.DataFrame:
@@ -248,13 +254,16 @@ def _frame(found: Robustness) -> pd.DataFrame:
         apart = found.difference(model) if number else None
         rows.append({
             "model": model.name,
-            "clean": f"{percent(clean.accuracy)} ("
-            f"{interval(clean.ci_low, clean.ci_high, clean.samples)})" if clean else "–",
-            "mean": f"{percent(mean.accuracy)} ({percent(mean.ci_low)} – {percent(mean.ci_high)})"
-            if mean else "–",
+            "clean": _with_ends(clean) if clean else "–",
+            "mean": _with_ends(mean) if mean else "–",
             "apart": _points(apart.accuracy, apart.ci_low, apart.ci_high) if apart else "–",
         })  # fmt: skip
     return pd.DataFrame(rows)
+
+
+def _with_ends(one: Proportion | MeanAccuracy) -> str:
+    """An accuracy with its interval."""
+    return f"{percent(one.accuracy)} ({100 * one.ci_low:.1f}–{percent(one.ci_high)})"
 
 
 def _points(value: float, low: float, high: float) -> str:

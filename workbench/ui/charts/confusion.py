@@ -50,7 +50,7 @@ def confusion_figure(
             colorscale=(_CHANGES if change else _RAMPS)[dark], zmin=-most if change else 0,
             zmax=most, xgap=1, ygap=1, showscale=True,
             colorbar={"title": {"text": _("Part of the class"), "side": "right"}, "thickness": 12,
-                      "outlinewidth": 0, "tickformat": "+.0%" if change else ".0%"},
+                      "outlinewidth": 0, "tickformat": "+.1%" if change else ".0%"},
             hovertemplate=_("{true} taken for {answer}: {count} images").format(
                 true="<b>%{y}</b>", answer="<b>%{x}</b>", count="%{text}") + "<extra></extra>",
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
@@ -55,9 +56,22 @@ def robustness_figure(found: Robustness) -> go.Figure:
         range=[-0.3, max(levels) + 0.3],
     )  # fmt: skip
     figure.update_xaxes(title=_("Severity"), row=rows)
-    figure.update_yaxes(tickformat=".0%", gridcolor=GRID, fixedrange=True, rangemode="tozero")
+    figure.update_yaxes(
+        tickformat=".0%", gridcolor=GRID, fixedrange=True, range=[_least(found), 1.02]
+    )
     figure.update_yaxes(title=_("Test accuracy"), col=1)
     return figure
+
+
+def _least(found: Robustness) -> float:
+    """Where the vertical axis begins: a little below the lowest interval, in tenths."""
+    scores = [
+        score
+        for model in found.models
+        for name in found.settings.corruptions
+        for _level, score in _points(found, model, name)
+    ]
+    return math.floor(10 * min([score.ci_low for score in scores], default=0.0)) / 10
 
 
 def _points(
