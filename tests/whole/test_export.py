@@ -39,7 +39,7 @@ from workbench.export.folder import write_whole
 from workbench.export.formats import count_zeros
 from workbench.export.page import report_page
 from workbench.layers import inspect
-from workbench.loading import load_uploaded_model
+from workbench.loading import load_data, load_model, load_uploaded_model
 from workbench.model import Model
 from workbench.plan import PruningPlan
 from workbench.plan_file import read_plan
@@ -65,6 +65,9 @@ FAMILIES = {
         {"in_channels": 1, "image_size": 8, "patch": 4, "width": 16, "depth": 1, "heads": 2,
          "mlp": 12, "num_classes": 3},
         (1, 8, 8),
+    ),
+    "recursive": (
+        {"in_channels": 1, "width": 4, "wide": 6, "passes": 2, "num_classes": 3}, (1, 8, 8)
     ),
     "gru": ({"row": 8, "hidden": 5, "layers": 2, "num_classes": 3}, (1, 8, 8)),
 }  # fmt: skip
@@ -623,3 +626,25 @@ def test_every_format_has_its_file():
     assert {entry.file for entry in FORMATS.values()} == {
         "model.onnx", "model.pt2", "weights.safetensors",
     }  # fmt: skip
+
+
+# --- shared weights ---
+
+
+def test_every_format_keeps_a_shared_weight_as_one(tmp_path):
+    model = load_model("digits-shared")
+    pruned = prune(model, PruningPlan({"near": 0.5, "block.first": 0.5}))
+    exported = export_model(
+        pruned.model, load_data("digits"), pruned.plan, tmp_path / "out", fresh_process=False
+    )
+    stored = safetensors.torch.load_file(exported.folder / "weights.safetensors")
+    assert "near.weight" in stored
+    assert "far.weight" not in stored
+    held = onnx.load(exported.folder / "model.onnx").graph.initializer
+    large = [tuple(one.dims) for one in held if len(one.dims) == 4]
+    assert sorted(large) == sorted([(24, 1, 3, 3), (24, 24, 3, 3), (24, 24, 3, 3), (32, 24, 3, 3)])
+    again = load_model(exported.folder / "weights.safetensors")
+    assert again.module.far.weight is again.module.near.weight
+    assert again.digest == pruned.model.digest
+    source = (exported.folder / "model.py").read_text("utf-8")
+    assert 'SHARED = {"far.weight": "near.weight"}' in source

@@ -25,13 +25,14 @@ from workbench.distributions import LayerDistribution, weight_distributions
 from workbench.errors import DataError
 from workbench.evidence import Evidence
 from workbench.groups import find_groups
-from workbench.layers import inspect
+from workbench.layers import LayerInfo, inspect
 from workbench.loading import load_data, load_model
 from workbench.loading.factory import names_factory
 from workbench.metrics import Measurement, measure
 from workbench.model import Model, check_fit
 from workbench.ray_points import ray_points
 from workbench.sensitivity import measure_sensitivity
+from workbench.shared import describe_uses
 
 Outcome = tuple[Mapping[str, object], str]
 """What a verb found: plain values for JSON, and a text for people."""
@@ -142,12 +143,20 @@ def _inspect(arguments: Namespace) -> Outcome:
             f"{layer.macs:,}", percent(layer.num_zeros / max(1, layer.num_weights)),
             f"{std[layer.layer_name]:.4f}" if layer.layer_name in std else "",
             ("protected" if layer.protected else "yes") if layer.prunable else "no",
+            _uses(layer),
         ]
         for layer in inspection.layers
     ]  # fmt: skip
-    heads = ["layer", "type", "shape", "parameters", "MACs", "zeros", "std", "prunable"]
+    heads = ["layer", "type", "shape", "parameters", "MACs", "zeros", "std", "prunable", "used"]
     total = f"{model.name}: {inspection.num_params:,} parameters, {inspection.macs:,} MACs"
     return values, f"{table(heads, rows)}\n\n{groups_text(groups)}\n\n{total}"
+
+
+def _uses(layer: LayerInfo) -> str:
+    """Where a shared weight is used; nothing for others."""
+    if layer.shares_with:
+        return f"weight of {layer.shares_with}"
+    return f"{len(layer.uses)} times: {describe_uses(layer.uses)}" if layer.shared else ""
 
 
 def _distribution(entry: LayerDistribution) -> dict[str, object]:

@@ -8,7 +8,8 @@ import pandas as pd
 import streamlit as st
 
 from workbench.ui import session
-from workbench.ui.i18n import _
+from workbench.ui.errors import plain
+from workbench.ui.i18n import _, ngettext
 from workbench.ui.theme import compact, percent, shape
 from workbench.ui.words import explain
 
@@ -28,8 +29,22 @@ def layer_frame(inspection: Inspection) -> pd.DataFrame:
             "share": [100 * layer.num_params / total for layer in inspection.layers],
             "macs": [layer.macs for layer in inspection.layers],
             "zeros": [layer.num_zeros for layer in inspection.layers],
+            "used": [_used(layer) for layer in inspection.layers],
             "prunable": [_prunable(layer) for layer in inspection.layers],
         }
+    )
+
+
+def _used(layer: LayerInfo) -> str:
+    """Where the weight of a row is used, where that is several times."""
+    from workbench.shared import describe_uses
+
+    if layer.shares_with:
+        return _("the weight of {layer}").format(layer=layer.shares_with)
+    if not layer.shared:
+        return ""
+    return _("{count} times: {places}").format(
+        count=len(layer.uses), places=describe_uses(layer.uses)
     )
 
 
@@ -54,11 +69,26 @@ def show_summary() -> None:
             params=compact(inspection.num_params),
         )
     )  # fmt: skip
+    shared = [layer for layer in inspection.prunable if layer.shared]
+    if shared:
+        st.write(
+            ngettext(
+                "{count} weight is shared: it is used several times in one pass, counted once and "
+                "pruned once, for all its uses together ({layers}).",
+                "{count} weights are shared: each is used several times in one pass, counted once "
+                "and pruned once, for all its uses together ({layers}).",
+                len(shared),
+            ).format(
+                count=len(shared), layers=", ".join(plain(layer.layer_name) for layer in shared)
+            )
+        )
 
 
 def show_layer_table() -> None:
     """Draw the table; it can be sorted, searched and downloaded."""
     frame = layer_frame(session.inspection())
+    if not frame["used"].any():
+        frame = frame.drop(columns="used")
     column = st.column_config
     st.dataframe(
         frame,
@@ -83,6 +113,7 @@ def show_layer_table() -> None:
             "zeros": column.NumberColumn(
                 _("Zeros"), format="localized", help=explain("zeros"), width=60
             ),
+            "used": column.TextColumn(_("Used"), help=explain("used"), width=190),
             "prunable": column.TextColumn(_("Can be pruned"), width="large"),
         },
     )  # fmt: skip

@@ -47,6 +47,14 @@ def _pruning_terms() -> dict[str, str]:
             "A rectangle of outputs by inputs that is kept or pruned as one. Runtimes with "
             "block-sparse kernels skip pruned blocks."
         ),
+        "shared weight": _(
+            "One weight tensor that several places of a network use: it is counted once, pruned "
+            "once, and its sensitivity is measured with all its uses."
+        ),
+        "sub-block": _(
+            "A part of a kernel, such as 4 x 4 of 5 x 5 weights; parts overlap or lie side by "
+            "side, and a weight goes when no kept part covers it."
+        ),
         "kernel": _("All weights between one input channel and one output channel."),
         "channel pruning ratio": _(
             "The fraction of a group's channels, neurons or heads that are removed. With a ratio "
@@ -108,6 +116,10 @@ def _model_terms() -> dict[str, str]:
         "threshold": _("The absolute value below which weights are pruned."),
         "share": _("This layer's part of all parameters of the model."),
         "zeros": _("Weights of this layer that are zero already."),
+        "used": _(
+            "Where a weight that several places share is used in one pass, in order; empty for a "
+            "weight that is used once."
+        ),
         "protected": _("Left dense unless you ask for it by name."),
     }
 

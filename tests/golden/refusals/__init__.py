@@ -18,6 +18,7 @@ from tests.golden.refusals import (
     models,
     precision,
     searches,
+    shared,
     speed,
     thin,
     training,
@@ -40,6 +41,7 @@ MAKERS = {
         commands,
         cluster,
         searches,
+        shared,
         training,
     )
     for maker in part.MAKERS
