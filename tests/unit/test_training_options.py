@@ -295,6 +295,7 @@ def test_rewinding_takes_rate_and_length_from_the_card() -> None:
     assert plan_course(replace(settings, optimizer="adam"), dense).highest == 0.002
     assert plan_course(replace(settings, seconds=3.0), dense).retraced == 0.3
     assert plan_course(settings, small_model()) == Course(0.05, 2, 0.3)
+    assert plan_course(settings, dense, gentle=True) == plan_course(settings, dense)
     assert plan_course(FineTuneSettings(), dense).highest == 0.05, "other schedules ignore it"
 
 

@@ -21,18 +21,19 @@ def plan_course(settings: FineTuneSettings, dense: Model, gentle: bool = False) 
         settings: How to train.
         dense: The model before pruning; its card may tell how it was trained.
         gentle: Whether an automatic learning rate should be a tenth of the usual one, because the
-            weights are good already.
+            weights are good already. Rewinding takes no notice of it.
     """
     recipe = _original_recipe(dense)
     retraced = settings.rewind or RETRACED
     highest = settings.highest_lr
-    if settings.lr is None and gentle:
-        highest *= GENTLE
-    if settings.schedule == "rewind":
+    if settings.schedule != "rewind":
+        if settings.lr is None and gentle:
+            highest *= GENTLE
+    else:
         if settings.rewind is None and settings.seconds is None and recipe.get("epochs"):
             retraced = min(1.0, max(1, settings.epochs) / recipe["epochs"])
         if settings.lr is None and recipe.get("optimizer") == settings.optimizer:
-            highest = recipe["lr"]
+            highest = recipe.get("lr", highest)
     return Course(highest, settings.cycles, retraced)
 
 
