@@ -10,6 +10,7 @@ from workbench.device import choose_device
 from workbench.errors import SettingsError
 from workbench.paired import Proportion
 from workbench.trying import (
+    ONCE,
     STEPS,
     TRIED,
     Cost,
@@ -72,6 +73,8 @@ def trial_text(tried: Trial) -> str:
 
 
 def _title(family: str, method: str) -> str:
+    if method == ONCE:
+        return "Magnitude, cut at once"
     found = methods_of(family).get(method)
     return found.title if found else "plain fine-tuning"
 

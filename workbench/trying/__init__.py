@@ -3,6 +3,7 @@
 from workbench.trying.costs import TIMED, Cost, costs_key, measure_costs
 from workbench.trying.values import (
     GRANULARITIES,
+    ONCE,
     PLAIN,
     STEPS,
     TRIED,
@@ -15,6 +16,7 @@ from workbench.trying.work import try_method
 
 __all__ = [
     "GRANULARITIES",
+    "ONCE",
     "PLAIN",
     "STEPS",
     "TIMED",

@@ -24,7 +24,7 @@ from workbench.prune import prune
 from workbench.repair import REPAIRS, has_batch_norm, repair
 from workbench.scoring import score_layer, score_units
 from workbench.training import FINETUNING
-from workbench.trying.values import GRANULARITIES, MAGNITUDE
+from workbench.trying.values import GRANULARITIES, MAGNITUDE, check_granularity
 from workbench.trying.work import REPAIR_SAMPLES
 
 TIMED = ("criterion", "allocation", "repair", "finetuning")
@@ -86,8 +86,10 @@ def measure_costs(
 
     Raises:
         DataError: If the data do not fit the model.
+        SettingsError: If there is no such granularity.
     """
     check_fit(model, data)
+    check_granularity(granularity)
     clock = _Clock(model, data, granularity, curves, torch.device(device), should_stop)
     work = [*clock.work()]
     found: list[Cost] = []

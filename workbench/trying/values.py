@@ -5,18 +5,21 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from workbench.catalogue import find_method
+from workbench.criteria import CRITERIA
 from workbench.errors import SettingsError
 from workbench.method import FAMILIES
 from workbench.names import suggest
 from workbench.paired import Paired, Proportion
 from workbench.plan import PruningPlan, digest_of_json
 from workbench.repair import get_repair
+from workbench.sparse_training import SparseTrainingSettings
 
-TRIED = ("criterion", "allocation", "repair", "finetuning")
+TRIED = ("criterion", "allocation", "repair", "schedule", "sparse_training", "finetuning")
 """Families whose methods can be tried beside the usual choice."""
 GRANULARITIES: Mapping[str, float] = {"weight": 0.8, "channel": 0.5}
 """Granularities, each with the part that is pruned unless another is asked for."""
-MAGNITUDE, PLAIN = "l1", "plain"
+MAGNITUDE, PLAIN, ONCE = "l1", "plain", "once"
+"""The usual criterion; training without an option; a cut at once, before training."""
 SHOWN, LEAST_SHOWN, MOST_SHOWN = 6_400, 128, 1_000_000
 STEPS = {"pruned": "right after the cut", "repaired": "repaired", "finetuned": "fine-tuned"}
 """States of a model that are measured, in their order."""
@@ -58,11 +61,8 @@ class TryingSettings:
                 f"{FAMILIES[self.family]}: {self.method!r} is not tried beside another method.",
                 f"Choose a method of the families {', '.join(TRIED)}.",
             )
-        if self.granularity not in GRANULARITIES:
-            raise SettingsError(
-                f"Methods are not tried at granularity {self.granularity!r}.",
-                suggest(self.granularity, GRANULARITIES),
-            )
+        check_granularity(self.granularity)
+        self._check_suits()
         if not 0.01 <= self.level <= 0.99:
             raise SettingsError(f"The sparsity is {self.level!r}.", "Choose 0.01 to 0.99.")
         if self.num_samples < 1:
@@ -72,6 +72,17 @@ class TryingSettings:
         if not LEAST_SHOWN <= self.shown <= MOST_SHOWN:
             raise SettingsError(
                 f"shown is {self.shown}.", f"Choose {LEAST_SHOWN} to {MOST_SHOWN:,} images."
+            )
+
+    def _check_suits(self) -> None:
+        """Refuse a method that cannot cut at this granularity."""
+        if self.family in ("schedule", "sparse_training"):
+            SparseTrainingSettings(method=self.method, granularity=self.granularity)
+        ranks = CRITERIA[self.method].weights if self.family == "criterion" else True
+        if self.granularity == "weight" and ranks is None:
+            raise SettingsError(
+                f"{CRITERIA[self.method].title} ranks whole channels, not single weights.",
+                "Try it on channels.",
             )
 
     @property
@@ -87,6 +98,8 @@ class TryingSettings:
             "allocation": ("uniform", "random"),
             "repair": ("none", "full"),
             "finetuning": (PLAIN, PLAIN),
+            "schedule": (ONCE, ONCE),
+            "sparse_training": (ONCE, ONCE),
         }[self.family]
         return other if self.method == usual else usual
 
@@ -105,7 +118,8 @@ class Side:
     """One of the two that are compared.
 
     Attributes:
-        method: Its name; ``plain`` for training without the option.
+        method: Its name; ``plain`` for training without the option, ``once`` for magnitude cut
+            at once.
         plan: What was pruned.
         steps: Name in ``STEPS`` to the accuracy then.
         seconds: What took how long: ``plan`` (finding what to prune, scores included),
@@ -179,6 +193,18 @@ class Trial:
             Side.from_dict(values["rival"]),
             {name: Paired.from_dict(found) for name, found in values["compared"].items()},
         )  # fmt: skip
+
+
+def check_granularity(name: str) -> None:
+    """Refuse a granularity at which methods are not tried.
+
+    Raises:
+        SettingsError: With those that there are.
+    """
+    if name not in GRANULARITIES:
+        raise SettingsError(
+            f"Methods are not tried at granularity {name!r}.", suggest(name, GRANULARITIES)
+        )
 
 
 def trial_key(model: str, data: str, settings: TryingSettings) -> str:

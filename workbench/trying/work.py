@@ -25,12 +25,15 @@ from workbench.progress import Progress, Report, ShouldStop, ignore, never
 from workbench.prune import Pruned, prune
 from workbench.repair import has_batch_norm, repair
 from workbench.sensitivity import sample_curves
+from workbench.sparse_training import SparseTrainingSettings
+from workbench.sparse_training.running import train_sparse
 from workbench.training import FINETUNING
-from workbench.trying.values import MAGNITUDE, PLAIN, Side, Trial, TryingSettings
+from workbench.trying.values import MAGNITUDE, ONCE, PLAIN, Side, Trial, TryingSettings
 
 REPAIR_SAMPLES = 500
 BATCH = 250
 PARTS = 1_000
+_SPARSE = ("schedule", "sparse_training")
 
 
 def try_method(
@@ -43,8 +46,9 @@ def try_method(
     A criterion ranks under the uniform rule and is put beside magnitude; an allocation spreads
     magnitude pruning and is put beside uniform; a repair follows uniform magnitude pruning and is
     put beside none; an option of training trains the repaired model for a short while, beside the
-    same training without it. The usual choice itself is put beside random, or full repair. Scores
-    are computed anew, so that their time is the whole price.
+    same training without it; a sparse training goes on for a short while, beside magnitude pruning
+    at once with the same training after it. The usual choice itself is put beside random, or full
+    repair. Scores are computed anew, so that their time is the whole price.
 
     Args:
         model: The dense model; it stays as it is.
@@ -121,13 +125,15 @@ class _Work:
 
     def _side(self, method: str, start: float, end: float) -> tuple[Side, dict[str, Tensor]]:
         """One side, with the images that it classifies correctly at every step."""
+        if self._settings.family in _SPARSE and method != ONCE:
+            return self._trained_sparse(method, self._share(start, end, self._title(method)))
         family, middle = self._settings.family, (start + end) / 2
         title = self._title(method)
         seconds: dict[str, float] = {}
         pruned, seconds["plan"], notes = self._pruned(method, self._share(start, middle, title))
         hits = {"pruned": self._judge(pruned.model, ignore)}
         way = method if family == "repair" else self._way
-        trains = family == "finetuning"
+        trains = family == "finetuning" or method == ONCE
         if way != "none":
             begun = time.perf_counter()
             until = (start + middle) / 2 if trains else end
@@ -149,15 +155,37 @@ class _Work:
         steps = {name: _proportion(found) for name, found in hits.items()}
         return Side(method, pruned.plan, steps, seconds, notes), hits
 
+    def _trained_sparse(self, method: str, report: Report) -> tuple[Side, dict[str, Tensor]]:
+        """The side of a sparse training: measured at its end."""
+        settings = self._settings
+        asked = SparseTrainingSettings(
+            method=method, granularity=settings.granularity, target=settings.level,
+            training=self._training(PLAIN),
+        )  # fmt: skip
+        done = train_sparse(
+            self._model, self._fewer, asked, device=self._device, report=report,
+            should_stop=self._should_stop,
+        )  # fmt: skip
+        self._check()
+        hits = {"finetuned": self._judge(done.pruned.model, ignore)}
+        notes = [f"Sparsity at the end: {100 * done.sparsity:.1f} %."]
+        if done.cut_afterwards:
+            notes.append(
+                f"Training itself made {100 * (1 - done.cut_afterwards):.0f} % of the zeros; the "
+                "rest were the lowest at its end."
+            )
+        steps = {name: _proportion(found) for name, found in hits.items()}
+        plan, seconds = done.plan, {"finetuned": done.seconds}
+        return Side(method, plan, steps, seconds, (*notes, *filter(None, (done.note,)))), hits
+
     def _title(self, method: str) -> str:
-        return "Plain fine-tuning" if method == PLAIN else find_method(
-            method, self._settings.family
-        )[1].title  # fmt: skip
+        other = {PLAIN: "Plain fine-tuning", ONCE: "Magnitude, cut at once"}
+        return other.get(method) or find_method(method, self._settings.family)[1].title
 
     def _pruned(self, method: str, report: Report) -> tuple[Pruned, float, tuple[str, ...]]:
         """The pruned model, the seconds that it took, and what should be known about them."""
         settings, family = self._settings, self._settings.family
-        rule = method if family == "allocation" else "uniform"
+        rule = method if family == "allocation" else "global" if method == ONCE else "uniform"
         notes: tuple[str, ...] = ()
         if ALLOCATIONS[rule].needs_curves and self._curves is None:
             began = time.perf_counter()
@@ -199,7 +227,7 @@ class _Work:
         return measured, True
 
     def _training(self, method: str) -> FineTuneSettings:
-        option = {} if method == PLAIN else dict(FINETUNING[method].settings)
+        option = {} if method in (PLAIN, ONCE) else dict(FINETUNING[method].settings)
         images = len(self._fewer.y_train) - self._fewer.num_validation
         epochs = max(1, round(self._settings.shown / images))
         return FineTuneSettings.from_dict(option | {"epochs": epochs, "seed": self._settings.seed})

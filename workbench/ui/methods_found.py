@@ -37,6 +37,8 @@ def method_title(family: str, name: str) -> str:
     """What a page calls a method, or training without any option."""
     from workbench.catalogue import methods_of
 
+    if name == "once":
+        return _("magnitude, cut at once")
     if family == "finetuning" and name not in methods_of(family):
         return _("plain fine-tuning")
     return methods_of(family)[name].title
@@ -163,7 +165,9 @@ def _offer_use(trial: Trial) -> None:
     """Take what was tried to where it is used."""
     settings = trial.settings
     key = f"use_{settings.family}_{settings.method}"
-    if settings.family == "finetuning":
+    if settings.family in ("schedule", "sparse_training"):
+        link_to("sparse", _("Train with it in full"), "grain")
+    elif settings.family == "finetuning":
         st.button(
             _("Use it in fine-tuning"), icon=":material/model_training:", key=key,
             on_click=callback(partial(_use_option, settings.method)),

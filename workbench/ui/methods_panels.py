@@ -23,13 +23,12 @@ _MOST_WORDS = 60
 def show_catalogue() -> None:
     """Search, family, how methods are tried, and the cards."""
     linked = _linked()
-    left, right = st.columns([1, 2.2], vertical_alignment="bottom")
-    words = left.text_input(
+    words = st.text_input(
         _("Search"), key="methods_search", max_chars=_MOST_WORDS, icon=":material/search:",
-        placeholder=_("a word of any text"), persist_state="session",
+        placeholder=_("a word of any text"), persist_state="session", width=420,
         help=_("Shows the methods of all families that tell of all these words."),
     )  # fmt: skip
-    family = _choose_family(linked[0] if linked else "", right)
+    family = _choose_family(linked[0] if linked else "")
     if is_warm():
         methods_trying.show_settings(family)
     found = search(words) if words.strip() else {family: search("")[family]}
@@ -94,11 +93,11 @@ def _linked() -> tuple[str, Method] | None:
         return None
 
 
-def _choose_family(linked: str, place: st.delta_generator.DeltaGenerator) -> str:
+def _choose_family(linked: str) -> str:
     """The family that is shown: that of the link, until another is chosen."""
     titles = {name: title for name, title in family_titles().items() if name in search("")}
     first = linked if linked in titles else next(iter(titles))
-    family = place.segmented_control(
+    family = st.segmented_control(
         _("Family"), list(titles), format_func=titles.__getitem__, default=first, required=True,
         key=f"methods_family_{linked}", persist_state="session",
         help=_("What a method decides: what goes, how much of it, what follows."),
@@ -109,10 +108,10 @@ def _choose_family(linked: str, place: st.delta_generator.DeltaGenerator) -> str
 def _show_family(
     family: str, those: Mapping[str, Method], linked: tuple[str, Method] | None
 ) -> None:  # fmt: skip
-    """A card for every method of a family."""
+    """A card for every method of a family, that of the link first."""
     named = linked[1].name if linked and linked[0] == family else ""
     opened = named or (next(iter(those)) if len(those) == 1 else "")
-    for name, method in those.items():
+    for name, method in sorted(those.items(), key=lambda one: one[0] != named):
         busy = methods_trying.is_of(family, name)
         title = f"**{plain(method.title)}** · {plain(method.summary)}"
         with st.expander(title, expanded=busy or name == opened, key=f"method_{family}_{name}"):

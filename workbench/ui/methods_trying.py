@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from workbench.errors import WorkbenchError
 from workbench.method import Method
 from workbench.ui import curve_shelf, methods_found, session
 from workbench.ui.errors import callback, plain
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 
 TRYING, COSTS = "trying", "method_costs"
 _SETTINGS = "trying"
-_FAMILIES = ("criterion", "allocation", "repair", "finetuning")
+_TRIED = ("criterion", "allocation", "repair", "schedule", "sparse_training", "finetuning")
+_TIMED = ("criterion", "allocation", "repair", "finetuning")
 
 
 def is_of(family: str, name: str) -> bool:
@@ -40,12 +42,12 @@ def is_of(family: str, name: str) -> bool:
 
 def show_settings(family: str) -> None:
     """Granularity, sparsity and repair of all trials, and the button that times all methods."""
-    if family not in _FAMILIES or session.workspace().data_ref is None:
+    if family not in _TRIED or session.workspace().data_ref is None:
         return
     from workbench.repair import REPAIRS
     from workbench.trying import GRANULARITIES
 
-    titles = {"weight": _("Single weights"), "channel": _("Channels, neurons, heads")}
+    titles = {"weight": _("Weights"), "channel": _("Channels")}
     kept: Mapping[str, Any] = session.setting(_SETTINGS, {})
     with (
         st.container(border=True),
@@ -60,14 +62,14 @@ def show_settings(family: str) -> None:
         st.slider(
             _("Sparsity") if granularity == "weight" else _("Channel pruning ratio"),
             1, 99, round(100 * usual), format="%d %%", key=f"trying_sparsity_{granularity}",
-            width=260, on_change=callback(partial(_remember_sparsity, str(granularity))),
+            width=200, on_change=callback(partial(_remember_sparsity, str(granularity))),
             help=_("How much both of a trial prune."),
         )  # fmt: skip
         repairs = [name for name in repair_names() if name != "none"]
         if family != "repair":
             chosen = _kept_repair()
             st.selectbox(
-                _("Repair"), repairs, repairs.index(chosen), key="trying_repair", width=200,
+                _("Repair"), repairs, repairs.index(chosen), key="trying_repair", width=190,
                 format_func=lambda name: REPAIRS[name].title, help=explain("repair"),
                 on_change=callback(_remember_repair),
             )  # fmt: skip
@@ -137,7 +139,7 @@ def _measure_costs() -> None:
 
 def show_cost(family: str, method: Method) -> None:
     """The seconds of a method on this model, or that they were not measured."""
-    if family not in _FAMILIES or session.workspace().data_ref is None:
+    if family not in _TIMED or session.workspace().data_ref is None:
         return
     from workbench.trying import costs_key
 
@@ -169,13 +171,17 @@ def show_cost(family: str, method: Method) -> None:
 
 def show_trial(family: str, method: Method) -> None:
     """The button that tries a method, and what came of it."""
-    if family not in _FAMILIES:
+    if family not in _TRIED:
         _show_elsewhere(family)
         return
     if session.workspace().data_ref is None:
         st.caption(_("Trying it needs images: choose data on the model page."))
         return
-    settings = _settings(family, method.name)
+    try:
+        settings = _settings(family, method.name)
+    except WorkbenchError as error:
+        st.caption(f":material/block: {plain(error.message)} {plain(error.hint)}")
+        return
     rival = methods_found.method_title(family, settings.rival)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button(
@@ -201,6 +207,12 @@ def _help(family: str) -> str:
                         "validation images."),
         "repair": _("Prunes by magnitude, repairs with it, and measures both on the same "
                     "validation images."),
+        "schedule": _("Trains your model with it on a few thousand images, and cuts it at once by "
+                      "magnitude and trains it as long; both are measured on the same validation "
+                      "images."),
+        "sparse_training": _("Trains your model with it on a few thousand images, and cuts it at "
+                             "once by magnitude and trains it as long; both are measured on the "
+                             "same validation images."),
         "finetuning": _("Prunes by magnitude, repairs, trains on a few thousand images with it and "
                         "without, and measures both on the same validation images."),
     }[family]  # fmt: skip
@@ -220,8 +232,6 @@ def _try(family: str, name: str) -> None:
 def _show_elsewhere(family: str) -> None:
     """The page where methods of another family are used."""
     page, label, icon = {
-        "schedule": ("sparse", _("Train with it"), "grain"),
-        "sparse_training": ("sparse", _("Train with it"), "grain"),
         "replacement": ("quantise", _("Use it on a run"), "compress"),
         "ensemble": ("ensembles", _("Combine runs with it"), "groups"),
         "corruption": ("robustness", _("Test runs with it"), "foggy"),
