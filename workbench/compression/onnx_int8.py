@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from workbench.errors import ExportError
-from workbench.replacement.kind import TensorProof
+from workbench.replacement.kind import StoppedError, TensorProof
 
 if TYPE_CHECKING:
     import onnx
@@ -43,6 +43,8 @@ def quantised(content: bytes, quantise: Callable[[Path, Path], None]) -> bytes:
             with _quiet():
                 quantise(source, target)
             return target.read_bytes()
+        except StoppedError:
+            raise
         except Exception as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200].rstrip(".")
             raise ExportError(

@@ -48,9 +48,13 @@ def apply(
     widths = ", ".join(
         f"{name} {groups.group(name).num_units} to {len(pruned.kept[name])}" for name in sparsities
     )
+    notes = [
+        f"Widths: {widths}.",
+        "Zeros of removed channels went with them and are not counted.",
+    ]
     return refitted(
-        pruned, data, settings, f"channel_multiple-{multiple}.safetensors", [f"Widths: {widths}."],
-        zeros, report=report, should_stop=should_stop, device=device,
+        pruned, data, settings, f"channel_multiple-{multiple}.safetensors", notes, zeros,
+        report=report, should_stop=should_stop, device=device,
     )  # fmt: skip
 
 

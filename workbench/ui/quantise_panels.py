@@ -154,13 +154,15 @@ def _show_chart(kept: Replacements, name: str, smallest: Replaced) -> None:
 def _show_table(kept: Replacements, name: str) -> None:
     """Every file with its numbers, the model as it is first."""
     before = kept.before
+    former = next((one.latency.dense.median_ms for one in kept.results if one.latency), None)
     rows: list[dict[str, Any]] = [
         {
             "what": _("{name}, float32").format(name=name),
             "accuracy": 100 * before.accuracy,
             "interval": interval(before.ci_low, before.ci_high, before.samples),
             "bytes": before.bytes, "zipped": before.zipped_bytes,
-            "factor": kept.dense.bytes / before.bytes, "latency": "", "speedup": "",
+            "factor": kept.dense.bytes / before.bytes, "speedup": "",
+            "latency": milliseconds(former) if former else "",
         }
     ]  # fmt: skip
     for one in kept.results:
@@ -207,11 +209,12 @@ def _show_table(kept: Replacements, name: str) -> None:
             ),
         },
     )  # fmt: skip
-    notes = dict.fromkeys(
-        f"{one.settings.key}: {note}" for one in kept.results for note in one.notes
-    )
-    for note in notes:
-        st.caption(plain(note))
+    notes = [
+        f"- **{plain(one.settings.key)}**: {' '.join(plain(note) for note in one.notes)}"
+        for one in kept.results
+        if one.notes
+    ]
+    st.caption("\n".join(notes))
 
 
 def _show_proof(results: Sequence[Replaced]) -> None:
@@ -250,19 +253,19 @@ def _show_proof(results: Sequence[Replaced]) -> None:
             column_config={
                 "what": column.TextColumn(_("File"), pinned=True),
                 "weight": column.TextColumn(_("Weight"), pinned=True),
-                "kind": column.TextColumn(_("Held as")),
-                "count": column.NumberColumn(_("Entries"), format="localized"),
-                "before": column.NumberColumn(_("Non-zero before"), format="localized"),
+                "kind": column.TextColumn(_("Held as"), width=60),
+                "count": column.NumberColumn(_("Entries"), format="localized", width=60),
+                "before": column.NumberColumn(_("Non-zero before"), format="localized", width=90),
                 "after": column.NumberColumn(
-                    _("Non-zero after"), format="localized",
+                    _("Non-zero after"), format="localized", width=85,
                     help=_("Fewer where small weights were rounded to zero as well."),
                 ),
-                "zeros": column.NumberColumn(_("Zeros before"), format="localized"),
-                "kept": column.NumberColumn(_("Still exactly zero"), format="localized"),
+                "zeros": column.NumberColumn(_("Zeros before"), format="localized", width=80),
+                "kept": column.NumberColumn(_("Still exactly zero"), format="localized", width=95),
                 "point": column.TextColumn(
-                    _("Zero point"), help=_("The 8-bit number that stands for zero.")
+                    _("Zero point"), width=65, help=_("The 8-bit number that stands for zero.")
                 ),
-                "survived": column.CheckboxColumn(_("Survived")),
+                "survived": column.CheckboxColumn(_("Survived"), width=65),
             },
         )  # fmt: skip
 
