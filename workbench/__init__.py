@@ -14,12 +14,15 @@ if TYPE_CHECKING:
     from workbench.allocation import ALLOCATIONS, Budget, LatencyTable, allocate, parse_budget
     from workbench.arena import Arena, ArenaSettings, run_arena
     from workbench.catalogue import methods
+    from workbench.class_metrics import ClassMetrics, compare_classes, measure_classes
     from workbench.compression import load_compressed
+    from workbench.corruptions import CORRUPTIONS, corrupt
     from workbench.criteria import CRITERIA
     from workbench.data import Data
     from workbench.device import choose_device
     from workbench.distributions import layer_histogram, weight_distributions
     from workbench.encodings import measure_encodings
+    from workbench.ensembles import ENSEMBLES, Ensembles, EnsembleSettings, combine_models
     from workbench.errors import WorkbenchError
     from workbench.experiment import (
         Run,
@@ -47,6 +50,7 @@ if TYPE_CHECKING:
     from workbench.repair import REPAIRS, Repaired, RepairStep, repair
     from workbench.replacement import REPLACEMENTS, ReplacementSettings, parse_replacement
     from workbench.replacing import Replaced, replace_weights
+    from workbench.robustness import Robustness, RobustnessSettings, measure_robustness
     from workbench.saving import measure_saving
     from workbench.sensitivity import SensitivityCurves, SensitivitySettings, measure_sensitivity
     from workbench.speedup import measure_speedup
@@ -55,13 +59,18 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ALLOCATIONS",
+    "CORRUPTIONS",
     "CRITERIA",
+    "ENSEMBLES",
     "REPAIRS",
     "REPLACEMENTS",
     "Arena",
     "ArenaSettings",
     "Budget",
+    "ClassMetrics",
     "Data",
+    "EnsembleSettings",
+    "Ensembles",
     "FineTuneSettings",
     "FineTuned",
     "FloorSearch",
@@ -83,6 +92,8 @@ __all__ = [
     "Repaired",
     "Replaced",
     "ReplacementSettings",
+    "Robustness",
+    "RobustnessSettings",
     "Run",
     "Score",
     "SensitivityCurves",
@@ -93,6 +104,9 @@ __all__ = [
     "allocate",
     "build_masks",
     "choose_device",
+    "combine_models",
+    "compare_classes",
+    "corrupt",
     "export_model",
     "find_groups",
     "finetune",
@@ -104,9 +118,11 @@ __all__ = [
     "load_data",
     "load_model",
     "measure",
+    "measure_classes",
     "measure_encodings",
     "measure_latency",
     "measure_latency_table",
+    "measure_robustness",
     "measure_saving",
     "measure_sensitivity",
     "measure_speedup",
@@ -139,12 +155,15 @@ _HOMES = {
     "allocation": ("ALLOCATIONS", "Budget", "LatencyTable", "allocate", "parse_budget"),
     "arena": ("Arena", "ArenaSettings", "run_arena"),
     "catalogue": ("methods",),
+    "class_metrics": ("ClassMetrics", "compare_classes", "measure_classes"),
     "compression": ("load_compressed",),
+    "corruptions": ("CORRUPTIONS", "corrupt"),
     "criteria": ("CRITERIA",),
     "data": ("Data",),
     "device": ("choose_device",),
     "distributions": ("layer_histogram", "weight_distributions"),
     "encodings": ("measure_encodings",),
+    "ensembles": ("ENSEMBLES", "Ensembles", "EnsembleSettings", "combine_models"),
     "errors": ("WorkbenchError",),
     "experiment": ("Run", "Stage", "finetune_and_measure", "prune_and_measure", "run_experiment"),
     "export": ("export_model",),
@@ -166,6 +185,7 @@ _HOMES = {
     "repair": ("REPAIRS", "RepairStep", "Repaired", "repair"),
     "replacement": ("REPLACEMENTS", "ReplacementSettings", "parse_replacement"),
     "replacing": ("Replaced", "replace_weights"),
+    "robustness": ("Robustness", "RobustnessSettings", "measure_robustness"),
     "saving": ("measure_saving",),
     "sensitivity": ("SensitivityCurves", "SensitivitySettings", "measure_sensitivity"),
     "speedup": ("measure_speedup",),
