@@ -17,6 +17,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,7 +26,7 @@ from torch import Tensor
 
 import workbench as wb
 from tests.benchmarks.criteria_tables import tables
-from workbench.criteria import CRITERIA
+from workbench.criteria import CRITERIA, fitting_criteria
 from workbench.data import Split
 from workbench.errors import PlanError
 from workbench.evidence import Evidence
@@ -126,14 +127,11 @@ def main() -> None:
 
 
 def cases(models: Sequence[str], seeds: Sequence[int]) -> Iterator[Case]:
-    """One seed of everything before the next."""
-    for seed in seeds:
-        for name in models:
-            for granularity, levels in LEVELS.items():
-                for level in levels:
-                    for criterion, one in CRITERIA.items():
-                        if granularity == "channel" or one.weights is not None:
-                            yield Case(name, granularity, level, criterion, seed)
+    """One seed of everything before the next, channels of all models before single weights."""
+    for seed, granularity, name in product(seeds, LEVELS, models):
+        for level in LEVELS[granularity]:
+            for criterion in fitting_criteria(granularity):
+                yield Case(name, granularity, level, criterion, seed)
 
 
 def measure(case: Case, stages: Sequence[str], sizes: Sizes) -> None:
@@ -148,8 +146,8 @@ def measure(case: Case, stages: Sequence[str], sizes: Sizes) -> None:
     if (case.model, "", "dense", 0.0, "raw", 0) not in rows:
         _write(
             Case(case.model, "", 0.0, "dense", 0), "raw",
-            {"accuracy": accuracy(model.module, data, sizes), "samples": sizes.test, "images": 0,
-             "seconds_scores": 0, "epochs": 0},
+            {"accuracy": accuracy(model.module, data, sizes), "images": 0, "epochs": 0,
+             "samples": len(test_images(data, sizes.test)), "seconds_scores": 0},
         )  # fmt: skip
     plan = wb.PruningPlan(
         {group.name: case.level for group in groups.prunable if not group.protected},
@@ -174,7 +172,8 @@ def measure(case: Case, stages: Sequence[str], sizes: Sizes) -> None:
     for stage in missing:
         same = known.get((digest, stage, case.seed))
         values: dict[str, Any] = {
-            "samples": sizes.test, "seconds_scores": round(spent, 3), "digest": digest,
+            "samples": len(test_images(data, sizes.test)), "digest": digest,
+            "seconds_scores": round(spent, 3),
             "images": max(IMAGES_OF[need] for need in CRITERIA[case.criterion].needs),
             "epochs": EPOCHS if stage == "tuned" else 0, "repair_images": sizes.repair,
             "epoch_images": sizes.epoch if stage == "tuned" else 0,
