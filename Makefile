@@ -20,7 +20,7 @@ help:
 	@echo "make format       put the code into the project's format and mend what ruff can mend"
 	@echo "make screenshots  every page, light and dark, into artifacts/screenshots"
 	@echo "make bench        every benchmark in tests/benchmarks, printed"
-	@echo "make tables       the tables of sensitivity, prediction and allocation, written anew (an hour or two)"
+	@echo "make tables       the tables of sensitivity, prediction, allocation and criteria, written anew (hours)"
 	@echo "make clean        remove .venv, caches and artifacts"
 
 run: $(RUNTIME)
@@ -67,7 +67,7 @@ bench: $(DEV)
 	done
 
 tables: $(DEV)
-	@for name in sensitivity_exact sensitivity_fast prediction_error allocation; do \
+	@for name in sensitivity_exact sensitivity_fast prediction_error allocation criteria; do \
 		$(BIN)/python -m tests.benchmarks.$$name || exit 1; \
 	done
 

@@ -20,6 +20,7 @@ from workbench.ui.errors import callback, guard, plain
 from workbench.ui.granularity_choice import granularity_names, granularity_title
 from workbench.ui.i18n import _
 from workbench.ui.job_panel import is_active, start_job
+from workbench.ui.methods_links import explain_methods
 from workbench.ui.repair_choice import repair_names, usual_repair
 from workbench.ui.words import explain
 
@@ -173,7 +174,7 @@ def _ask(before: ArenaSettings) -> dict[str, Any]:
         ),
         "repair": first[2].selectbox(
             _("Repair"), repairs, repairs.index(before.repair),
-            format_func=lambda name: REPAIRS[name].title, help=explain("repair"),
+            format_func=lambda name: REPAIRS[name].title, help=explain_methods("repair", "repair"),
         ),
         "epochs": first[3].number_input(
             _("Fine-tuning, epochs"), 0, 100, before.finetune.epochs if before.finetune else 0,
@@ -195,7 +196,7 @@ def _ask_who(before: ArenaSettings) -> dict[str, Any]:
         "methods": second[0].multiselect(
             _("Allocations"), list(ALLOCATIONS), list(before.methods),
             format_func=lambda name: ALLOCATIONS[name].title, placeholder=_("All of them"),
-            help=explain("allocation") + " " + _("Empty lets all compete."),
+            help=explain_methods("allocation", "allocation") + " " + _("Empty lets all compete."),
         ),
         "refine": second[1].number_input(
             _("Refining, plans"), 0, MAX_REFINE, before.refine,

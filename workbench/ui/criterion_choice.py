@@ -6,6 +6,7 @@ import streamlit as st
 
 from workbench.ui import session
 from workbench.ui.i18n import _
+from workbench.ui.methods_links import more_of
 from workbench.ui.words import explain
 
 
@@ -44,7 +45,7 @@ def criterion_help(name: str) -> str:
     told = f"{explain('criterion')} {plain(get_criterion(name).summary)}"
     if session.workspace().data_ref is None:
         told += " " + _("Criteria that look at images can be chosen once the model has data.")
-    return told
+    return f"{told} {more_of('criterion', name)}"
 
 
 def prepare(criterion: str, granularity: str) -> None:

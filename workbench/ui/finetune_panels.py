@@ -17,6 +17,7 @@ from workbench.ui.i18n import _
 from workbench.ui.job_panel import show_job, start_job
 from workbench.ui.job_scope import concerns_bench, job_of_bench
 from workbench.ui.links import link_to
+from workbench.ui.methods_links import explain_methods
 from workbench.ui.repair_choice import repair_names, repair_note, usual_repair
 from workbench.ui.run_shelf import ShelvedRun
 from workbench.ui.theme import compact, in_bytes, interval, milliseconds, percent
@@ -51,7 +52,7 @@ def show_prune() -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         repair = st.selectbox(
             _("Repair"), repairs, repairs.index(usual),
-            format_func=lambda name: REPAIRS[name].title, help=explain("repair"),
+            format_func=lambda name: REPAIRS[name].title, help=explain_methods("repair", "repair"),
             disabled=len(repairs) == 1, key=repair_key,
         )  # fmt: skip
         st.button(

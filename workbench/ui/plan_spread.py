@@ -21,10 +21,10 @@ from workbench.ui.criterion_choice import criterion_help, criterion_names, crite
 from workbench.ui.errors import callback, guard, plain
 from workbench.ui.i18n import _
 from workbench.ui.job_panel import is_active, show_job
+from workbench.ui.methods_links import explain_methods
 from workbench.ui.plan_found import Found
 from workbench.ui.plan_goal import Goal
 from workbench.ui.theme import milliseconds, percent
-from workbench.ui.words import explain
 
 MAX_SEED = 2**53 - 1  # the browser counts no further
 _RULE = "plan_rule"
@@ -89,8 +89,8 @@ def _rule() -> None:
         st.session_state[_RULE] = chosen
     st.selectbox(
         _("Allocation"), names, key=_RULE, width=230,
-        format_func=lambda name: ALLOCATIONS[name].title, help=explain("allocation"),
-        on_change=callback(_remember_rule),
+        format_func=lambda name: ALLOCATIONS[name].title,
+        help=explain_methods("allocation", "allocation"), on_change=callback(_remember_rule),
     )  # fmt: skip
 
 

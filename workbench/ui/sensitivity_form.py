@@ -21,6 +21,7 @@ from workbench.ui.errors import guard
 from workbench.ui.granularity_choice import granularity_names, granularity_title, group_noun
 from workbench.ui.i18n import _, ngettext
 from workbench.ui.job_panel import is_active, start_job
+from workbench.ui.methods_links import explain_methods
 from workbench.ui.repair_choice import quick_repair, repair_names
 from workbench.ui.words import explain
 
@@ -122,7 +123,7 @@ def _ask(before: SensitivitySettings, precision: str) -> dict[str, Any]:
         ),
         "repair": first[1].selectbox(
             _("Repair before measuring"), repairs, repairs.index(before.repair),
-            format_func=lambda name: REPAIRS[name].title, help=explain("repair"),
+            format_func=lambda name: REPAIRS[name].title, help=explain_methods("repair", "repair"),
         ),
         "levels": second[0].text_input(
             _("Channel pruning ratios in percent") if kind.structured else _("Levels in percent"),
