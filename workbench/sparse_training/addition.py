@@ -105,7 +105,7 @@ class SparseAddition(Addition):
         self._strength = self.strength(part)
         self.act_(module, part)
         self._steps += 1
-        if self._steps % COUNT_EVERY == 0:
+        if self._steps % COUNT_EVERY == 0 or part >= HELD_FROM:
             alive = self.alive_now(module)
             self._sparsity = sparsity_of(alive)
             self._penalty = self.penalty(module)

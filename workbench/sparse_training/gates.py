@@ -19,7 +19,7 @@ from workbench.sparse_training.settings import SparseTrainingSettings
 
 OPEN_AT_FIRST = 0.95
 """Probability that a gate is open when training begins from trained weights."""
-GATE_LR = 0.02
+GATE_LR = 0.05
 
 
 class Gates(SparseAddition):

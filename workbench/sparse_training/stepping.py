@@ -75,6 +75,8 @@ def prune_in_steps(curriculum: Curriculum) -> Trained:
         number += 1
         wanted = next_step(good[2], settings.step, ceiling)
         alive = lowest_gone(magnitudes(curriculum.ground, good[0]), good[1], wanted)
+        if sparsity_of(alive) <= good[2]:  # rounding, or every layer is down to its last weight
+            break
         title = f"Step {number}, sparsity {wanted:.1%}"
         values = {"sparsity": sparsity_of(alive), "floor": floor, "round": number}
         report = part_of(curriculum.report, good[2] / ceiling, wanted / ceiling, title, values)
