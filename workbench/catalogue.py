@@ -8,6 +8,7 @@ a family that tells by more than plain text is imported after all.
 import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
+from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -114,7 +115,11 @@ def find_all(name: str, family: str = "") -> list[tuple[str, Method]]:
     if not found:
         known = sorted({word for those in within.values() for word in those})
         where = f" in the family {family!r}" if family else ""
-        raise SettingsError(f"There is no method {name!r}{where}.", suggest(name, known))
+        near = get_close_matches(name, known, 1)
+        hint = f"Did you mean {near[0]!r}? " if near else ""
+        raise SettingsError(
+            f"There is no method {name!r}{where}.", f"{hint}The catalogue of methods lists all."
+        )
     return found
 
 

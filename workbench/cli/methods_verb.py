@@ -20,22 +20,30 @@ WIDTH = 100
 
 
 def tell(arguments: Namespace) -> None:
-    """List the methods, or tell of one in full.
+    """List the methods, or tell of one in full, and write it where it is asked for.
 
     Raises:
-        SettingsError: If there is no such method or family, or no model to measure.
+        SettingsError: See ``methods``.
     """
     check_json_target(arguments.json)
-    if arguments.tries or arguments.costs:
-        raise SettingsError(
-            "There is no model to try a method on.", "Name one: --model digits-mlp."
-        )
-    write_result(arguments.json, *_found(arguments))
+    write_result(arguments.json, *methods(arguments))
 
 
 def methods(arguments: Namespace) -> "Outcome":
-    """Try a method on a model, or time all of them."""
-    if not arguments.tries and not arguments.costs:
+    """List the methods or tell of one; with a model, try one or time all of them.
+
+    Raises:
+        SettingsError: If there is no such method or family, no model to measure, or nothing to
+            measure on it.
+    """
+    measures = arguments.tries or arguments.costs
+    if not arguments.model:
+        if measures:
+            raise SettingsError(
+                "There is no model to try a method on.", "Name one: --model digits-mlp."
+            )
+        return _found(arguments)
+    if not measures:
         raise SettingsError(
             "A model was given, but nothing to do with it.", "Add --try or --costs."
         )
