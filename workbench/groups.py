@@ -11,7 +11,8 @@ from fractions import Fraction
 from functools import cached_property
 from itertools import product
 
-from workbench.coupling import Coupled, Slice, trace_coupling
+from workbench.coupled import Coupled, Slice
+from workbench.coupling import trace_coupling
 from workbench.cutting import try_cutting
 from workbench.errors import PlanError
 from workbench.granularity import Granularity, parse_granularity

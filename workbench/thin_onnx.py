@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from workbench.coupling import Slice
+from workbench.coupled import Slice
 
 
 def thin_onnx(

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from tests.unit.small import small_model
-from workbench.coupling import Slice
+from workbench.coupled import Slice
 from workbench.criteria import CRITERIA, Criterion, get_criterion
 from workbench.errors import PlanError
 from workbench.groups import Group, find_groups
