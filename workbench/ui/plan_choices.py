@@ -35,7 +35,10 @@ def show_granularity() -> None:
                 format_func=kind_titles().__getitem__, help=explain("granularity"),
                 on_change=callback(partial(_change_kind, key, kind.kind)),
             )  # fmt: skip
-            _show_numbers(kind, plan.channel_multiple)
+            with st.container(
+                horizontal=True, vertical_alignment="bottom", gap="medium", width="content"
+            ):
+                _show_numbers(kind, plan.channel_multiple)
         st.caption(plain(kind.summary))
         for name, reason in others.items():
             st.caption(
