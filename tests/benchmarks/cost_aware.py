@@ -219,10 +219,10 @@ def table(rows: list[dict[str, Any]]) -> str:
         f"on {images} unlabelled calibration images, without any training. Written by "
         "`python -m tests.benchmarks.cost_aware` from the rows beside this file. Time is that of "
         "the whole network in ONNX Runtime on one thread, timed in turns with the dense one "
-        f"({batches} images in a pass); its 95 % interval stands behind it. The exponent of the costs is 1, or learnt on "
-        f"{LEARNING_SAMPLES:,} validation images. The verdict on cost-aware scores comes from a "
-        "sign test against the blind ranking of the same criterion at the same budget, on the "
-        "images that only one of the two recognises, at 95 %.",
+        f"({batches} images in a pass); its 95 % interval stands behind it. The exponent of the "
+        f"costs is 1, or learnt on {LEARNING_SAMPLES:,} validation images. The verdict on "
+        "cost-aware scores comes from a sign test against the blind ranking of the same criterion "
+        "at the same budget, on the images that only one of the two recognises, at 95 %.",
         "",
         "| sample | budget | criterion | rule | exponent | accuracy | time kept | MACs kept "
         "| parameters kept | against blind |",

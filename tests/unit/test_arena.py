@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.small import small_model, stripes_data
 from workbench.accounting import size_of_plan
-from workbench.allocation import ALLOCATIONS, Allocation, Budget, LatencyTable, allocate
+from workbench.allocation import ALLOCATIONS, Budget, LatencyTable, allocate
 from workbench.arena import (
     OWN,
     Arena,
@@ -22,6 +22,7 @@ from workbench.arena import (
     scale_plan,
     sign_test,
 )
+from workbench.cost_trade_off import learn_trade_off
 from workbench.curve_cache import JsonLinesCache
 from workbench.curves import SensitivityCurves, SensitivitySettings
 from workbench.errors import PlanError, SettingsError
@@ -31,6 +32,7 @@ from workbench.metrics import Score, score
 from workbench.plan import PruningPlan
 from workbench.prune import prune
 from workbench.repair import repair
+from workbench.trials import TrialSettings
 
 METHODS = ("uniform", "global")
 PLAN = PruningPlan({"conv1": 0.0, "conv2": 0.5, "fc": 0.8})
@@ -288,7 +290,7 @@ def by_curves(monkeypatch):
         got.append(pool)
         return uniform.spread(pool, target)
 
-    made = Allocation("greedy", "By curves", "Needs curves.", "", spread, needs_curves=True)
+    made = replace(uniform, name="greedy", needs=("curves",), spread=spread)
     monkeypatch.setitem(ALLOCATIONS, "greedy", made)
     return got
 
@@ -323,6 +325,25 @@ def test_the_optimal_plan_is_refined_at_equal_cost_and_competes(model, data, tmp
     again = run_arena(model, data, asked, cache=cache, curve_cache=cache, report=steps.append)
     assert again.entries == first.entries
     assert not [step for step in steps if "Refining" in step.message]
+
+
+def test_the_trade_off_of_the_cost_aware_plan_is_learnt_and_remembered(model, data, tmp_path):
+    cache = JsonLinesCache(tmp_path)
+    asked = replace(SETTINGS, factors=(2,), methods=("cost_aware",), own=None, unit="macs")
+    found = run_arena(model, data, asked, cache=cache)
+    (entry,) = found.entries
+    expected = learn_trade_off(
+        model, data,
+        lambda exponent: allocate(
+            model, "cost_aware", budget=Budget("macs", 0.5), trade_off=exponent
+        ),
+        groups=find_groups(model), settings=TrialSettings("bn", 1_000),
+    )  # fmt: skip
+    assert entry.plan.sparsities == expected.plan.sparsities
+    steps = []
+    again = run_arena(model, data, asked, cache=cache, report=steps.append)
+    assert again.entries == found.entries
+    assert not [step for step in steps if "Learning" in step.message]
 
 
 def curves(repair: str, **more) -> SensitivityCurves:
