@@ -94,10 +94,14 @@ def _in_full(family: str, method: Method) -> str:
         f"{method.title} ({family} {method.name})",
         method.summary,
         method.explanation,
-        f"Formula (LaTeX): {method.formula}" if method.formula else "",
+        f"Formula: {method.formula}" if method.formula else "",
         f"Paper: {method.paper}" if method.paper else "Paper: none, it is the workbench's own.",
         "Needs: " + " ".join(NEEDS[need] for need in method.needs),
         f"Strengths: {method.strengths}",
         f"Limits: {method.limits}",
     ]
-    return "\n\n".join(textwrap.fill(part, WIDTH) for part in parts if part)
+    return "\n\n".join(
+        part if part.startswith("Formula") else textwrap.fill(part, WIDTH, break_on_hyphens=False)
+        for part in parts
+        if part
+    )
