@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from workbench.class_metrics import ClassMetrics, compare_classes, measure_classes
     from workbench.compression import load_compressed
     from workbench.corruptions import CORRUPTIONS, corrupt
+    from workbench.cost_trade_off import LearntTradeOff, learn_trade_off
     from workbench.criteria import CRITERIA
     from workbench.data import Data
     from workbench.device import choose_device
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from workbench.export import export_model
     from workbench.finetune import FineTuned, FineTuneSettings, finetune
     from workbench.floor import FloorSearch, smallest_above_floor
+    from workbench.freezing import freeze_plan, frozen_groups
     from workbench.granularity import Granularity, parse_granularity
     from workbench.groups import Group, Groups, find_groups
     from workbench.latency import Latency, measure_latency
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
     from workbench.saving import measure_saving
     from workbench.sensitivity import SensitivityCurves, SensitivitySettings, measure_sensitivity
     from workbench.speedup import measure_speedup
+    from workbench.stages import NetworkStage, find_stages
     from workbench.staircase import measure_staircase
     from workbench.trials import TrialSettings
 
@@ -81,8 +84,10 @@ __all__ = [
     "Latency",
     "LatencyTable",
     "LayerInfo",
+    "LearntTradeOff",
     "Measurement",
     "Model",
+    "NetworkStage",
     "PlanSize",
     "Progress",
     "Pruned",
@@ -109,11 +114,15 @@ __all__ = [
     "corrupt",
     "export_model",
     "find_groups",
+    "find_stages",
     "finetune",
     "finetune_and_measure",
     "fit_latency",
+    "freeze_plan",
+    "frozen_groups",
     "inspect",
     "layer_histogram",
+    "learn_trade_off",
     "load_compressed",
     "load_data",
     "load_model",
@@ -158,6 +167,7 @@ _HOMES = {
     "class_metrics": ("ClassMetrics", "compare_classes", "measure_classes"),
     "compression": ("load_compressed",),
     "corruptions": ("CORRUPTIONS", "corrupt"),
+    "cost_trade_off": ("LearntTradeOff", "learn_trade_off"),
     "criteria": ("CRITERIA",),
     "data": ("Data",),
     "device": ("choose_device",),
@@ -169,6 +179,7 @@ _HOMES = {
     "export": ("export_model",),
     "finetune": ("FineTuneSettings", "FineTuned", "finetune"),
     "floor": ("FloorSearch", "smallest_above_floor"),
+    "freezing": ("freeze_plan", "frozen_groups"),
     "granularity": ("Granularity", "parse_granularity"),
     "groups": ("Group", "Groups", "find_groups"),
     "latency": ("Latency", "measure_latency"),
@@ -189,6 +200,7 @@ _HOMES = {
     "saving": ("measure_saving",),
     "sensitivity": ("SensitivityCurves", "SensitivitySettings", "measure_sensitivity"),
     "speedup": ("measure_speedup",),
+    "stages": ("NetworkStage", "find_stages"),
     "staircase": ("measure_staircase",),
     "trials": ("TrialSettings",),
 }

@@ -18,7 +18,7 @@ from workbench.layers import LayerInfo
 
 
 @dataclass(frozen=True)
-class Stage:
+class NetworkStage:
     """A stretch of the network.
 
     Attributes:
@@ -41,7 +41,7 @@ class Stage:
         return f"{self.number} ({self.positions:,} position{'s' if self.positions != 1 else ''})"
 
 
-def find_stages(groups: Groups) -> tuple[Stage, ...]:
+def find_stages(groups: Groups) -> tuple[NetworkStage, ...]:
     """The stages of a network, in order, each with the prunable groups in it.
 
     Every prunable group is in exactly one stage.
@@ -65,11 +65,11 @@ def find_stages(groups: Groups) -> tuple[Stage, ...]:
     for number, key in enumerate(order, 1):
         own = [i for i, other in enumerate(keys) if other == key]
         names = tuple(members[i][0].name for i in own)
-        stages.append(Stage(number, sizes[own[0]], key[1], names))
+        stages.append(NetworkStage(number, sizes[own[0]], key[1], names))
     return tuple(stages)
 
 
-def stage_of_groups(groups: Groups) -> dict[str, Stage]:
+def stage_of_groups(groups: Groups) -> dict[str, NetworkStage]:
     """Name of every prunable group to its stage."""
     return {name: stage for stage in find_stages(groups) for name in stage.groups}
 

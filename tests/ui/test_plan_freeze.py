@@ -10,13 +10,18 @@ from tests.ui.digits import LAYERS, button, captions
 from tests.ui.test_plan_goal import limit
 from tests.ui.test_plan_granularities import choose
 from tests.ui.test_plan_page import board, drag, number, saved, select, spread
+from tests.unit.made_up import made_up_latencies
+from workbench import plan_tasks
 from workbench.allocation import Budget, allocate
 from workbench.cost_trade_off import TRADE_OFFS, learn_trade_off
 from workbench.groups import find_groups
+from workbench.latency import Latency, LatencyComparison
+from workbench.latency_table import LatencyFit
 from workbench.trials import TrialSettings
 from workbench.ui import bench, plan_why
 
 FIRST, SECOND, CLASSIFIER = LAYERS
+PASS = Latency(2.0, 1.9, 2.1, 20, 1, 1)
 
 
 @pytest.fixture
@@ -185,6 +190,38 @@ def test_a_trade_off_is_learnt_in_the_background_and_its_plan_taken(plan_page, r
     table = plan_page.table[0].value
     assert list(table["Trade-off"]) == [f"{value:g}" for value in TRADE_OFFS]
     assert list(table["Taken"]).count("yes") == 1
+
+
+def test_for_a_latency_it_is_timed_learnt_and_timed_again_by_itself(
+    plan_page, registry, monkeypatch
+):
+    """With invented times: a network as small as this may not become faster at all."""
+
+    def invented(model, **_how):
+        return made_up_latencies(find_groups(model, "channel"), model)
+
+    def fitted(_model, make, kept, **_how):
+        turns = LatencyComparison("torch", PASS, replace(PASS, median_ms=1.4), 1.43, 1.4, 1.5)
+        return LatencyFit(make(kept), kept, kept, turns, 1)
+
+    monkeypatch.setattr(plan_tasks, "measure_latency_table", invented)
+    monkeypatch.setattr(plan_tasks, "fit_latency", fitted)
+    by_cost(plan_page)
+    select(plan_page, "Target").set_value("latency").run()
+    number(plan_page, "Times faster").set_value(1.25)
+    button(plan_page, "Measure and spread").click().run()
+    for kind in ("latency_table", "trade_off"):
+        owner, asked, request = registry.requests[-1]
+        assert asked == kind, "it goes on by itself"
+        digits.do(kind, owner, request | {"num_samples": 64, "repair": "none"})
+        registry.job = replace(registry.job, state="done")
+        plan_page.run()
+    assert not plan_page.error
+    assert [kind for _, kind, _ in registry.requests] == ["latency_table", "trade_off"]
+    assert any(saved(plan_page).sparsities.values())
+    told = captions(plan_page).replace("\\", "")
+    assert "lost least on 64 validation images" in told
+    assert "Timed on this machine: 69.9 % of the dense time." in told
 
 
 def test_a_sparsity_has_no_costs_to_weigh(plan_page, registry):

@@ -133,8 +133,10 @@ METHOD = Allocation(
         "images at all."
     ),
     limits=(
-        "Scores of a criterion are no losses, so the right exponent is not known before it is "
-        "tried, and costs are those of the dense network: they change as others are cut."
+        "Magnitudes of channels are relative to their group, so that dividing them by costs "
+        "overshoots: take a criterion in units of loss (Taylor, Fisher), whose scores for a "
+        "latency are loss per millisecond, or let the exponent be learnt. Costs are those of the "
+        "dense network; they change as others are cut."
     ),
     spread=_spread,
 )
