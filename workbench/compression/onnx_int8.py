@@ -132,12 +132,13 @@ def _prove(name: str, weight: np.ndarray, arrays: "Mapping[str, onnx.TensorProto
     numbers = onnx.numpy_helper.to_array(held)
     if numbers.shape != weight.shape:
         zeros = zeros.T  # a Gemm with its matrix turned around has become a MatMul
-    kind = "float32" if numbers.dtype == np.float32 else "int8"
-    point = None
-    if kind == "int8":
-        points = onnx.numpy_helper.to_array(arrays[name + ZERO_POINT])
-        point = int(points.ravel()[np.abs(points.ravel().astype(int)).argmax()])
+    kind, point = str(numbers.dtype), None
     zero = numbers == 0
+    if kind != "float32":
+        points = onnx.numpy_helper.to_array(arrays[name + ZERO_POINT]).ravel().astype(int)
+        point = int(points[np.abs(points).argmax()])
+        if kind == "uint8":  # a constant that is added, held as the values between layers are
+            zero = numbers == point
     return TensorProof(
         name, weight.size, int(zeros.sum()), int((zero & zeros).sum()), int(zero.sum()), kind, point
     )

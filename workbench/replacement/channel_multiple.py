@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from workbench.progress import Progress, Report, ShouldStop
 from workbench.replacement.kind import Product, Replacement
-from workbench.replacement.settings import METHODS, ReplacementSettings
+from workbench.replacement.settings import ReplacementSettings
 
 if TYPE_CHECKING:
     import torch
@@ -61,7 +61,7 @@ def apply(
 METHOD = Replacement(
     name="channel_multiple",
     title="Channel multiples",
-    summary=METHODS["channel_multiple"],
+    summary="Removes channels until every layer's number is a multiple of N.",
     explanation=(
         "Processors compute channels in packs of four, eight or sixteen. A layer of 17 channels "
         "then costs as much as one of 24, and pruning that ends at odd widths gains less time than "

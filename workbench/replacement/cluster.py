@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from workbench.progress import Progress, Report, ShouldStop
 from workbench.replacement.kind import Product, Replacement, StoppedError, TensorProof
-from workbench.replacement.settings import METHODS, ReplacementSettings
+from workbench.replacement.settings import ReplacementSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -121,7 +121,7 @@ def _onnx(model: "Model") -> bytes:
 METHOD = Replacement(
     name="cluster",
     title="k-means clustering, coded",
-    summary=METHODS["cluster"],
+    summary="Few values for all weights of a layer, entropy coded into one small file.",
     explanation=(
         "All weights of a layer that pruning left are gathered into a few clusters, and each is "
         "replaced by the mean of its cluster: with 5 bits a layer has 31 different values and "

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from workbench.progress import Progress, Report, ShouldStop
 from workbench.replacement.kind import Product, Replacement, StoppedError
-from workbench.replacement.settings import METHODS, ReplacementSettings
+from workbench.replacement.settings import ReplacementSettings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,7 +49,7 @@ def apply(
 METHOD = Replacement(
     name="int8_dynamic",
     title="8 bits, dynamic",
-    summary=METHODS["int8_dynamic"],
+    summary="Weights in 8 bits; activations get their scales anew for every image.",
     explanation=(
         "Weights become whole numbers from -127 to 127 with a scale for each output channel, once "
         "and for all, as in static quantisation; zeros stay exactly zero. The values that arrive "

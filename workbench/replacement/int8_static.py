@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from workbench.progress import Progress, Report, ShouldStop
 from workbench.replacement.kind import Product, Replacement, StoppedError
-from workbench.replacement.settings import METHODS, ReplacementSettings
+from workbench.replacement.settings import ReplacementSettings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,7 +57,7 @@ def apply(
 METHOD = Replacement(
     name="int8_static",
     title="8 bits, static",
-    summary=METHODS["int8_static"],
+    summary="Weights and activations in 8 bits, with scales measured on calibration images.",
     explanation=(
         "A trained weight needs no seven digits. Each becomes one of 255 whole numbers here, "
         "from -127 to 127, times a scale that its output channel has to itself. Zero stays exactly "

@@ -25,9 +25,10 @@ class TensorProof:
         zeros_kept: Of those, how many are exactly zero in the file.
         zeros_after: Entries that are exactly zero in the file; more than before where small
             weights were rounded to zero as well.
-        kind: What the file holds: ``int8``, ``codes`` or ``float32``.
-        zero_point: The number that stands for zero in ``int8``, 0 where all channels have that;
-            None for other kinds.
+        kind: What the file holds: ``int8``, ``codes`` or ``float32``; ``uint8`` for a constant
+            that is no layer's weight, such as positions that are added.
+        zero_point: The number that stands for zero in 8 bits, in ``int8`` that of the channel
+            where it is farthest from 0; None for other kinds.
     """
 
     name: str
@@ -41,7 +42,8 @@ class TensorProof:
     @property
     def survived(self) -> bool:
         """Whether every zero is still exactly zero."""
-        return self.zeros_kept == self.zeros_before and self.zero_point in (None, 0)
+        exact = self.kind == "uint8" or self.zero_point in (None, 0)
+        return self.zeros_kept == self.zeros_before and exact
 
 
 @dataclass(frozen=True, eq=False)

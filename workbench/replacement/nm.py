@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from workbench.progress import Progress, Report, ShouldStop
 from workbench.replacement.kind import Product, Replacement
-from workbench.replacement.settings import METHODS, ReplacementSettings
+from workbench.replacement.settings import ReplacementSettings
 
 if TYPE_CHECKING:
     import torch
@@ -50,7 +50,7 @@ def apply(
 METHOD = Replacement(
     name="nm",
     title="N:M pattern",
-    summary=METHODS["nm"],
+    summary="Keeps N of every M neighbouring weights, the pattern of sparse tensor cores.",
     explanation=(
         "Zeros that lie anywhere help a file but hardly a processor. Some hardware is made for one "
         "pattern: of every M neighbouring inputs of an output N are kept, 2 of 4 on the sparse "
