@@ -42,8 +42,8 @@ STAGES = ("raw", "repaired", "tuned")
 EPOCHS = 2
 KEY = ("model", "granularity", "criterion", "level", "stage", "seed")
 MODELS = (
-    "digits-mlp", "fashion-lenet5", "fashion-gru", "fashion-mobilenet", "fashion-resnet20",
-    "fashion-vit",
+    "digits-mlp", "fashion-lenet5", "fashion-mobilenet", "fashion-resnet20", "fashion-vit",
+    "fashion-gru", "digits-shared", "digits-resnet50",
 )  # fmt: skip
 IMAGES_OF = {"images": 512, "gradients": 512, "training": 1_024, "weights": 0}
 """Images that a criterion looks at, by what it needs."""
@@ -106,8 +106,8 @@ def main() -> None:
     parser.add_argument("--models", nargs="*", default=list(MODELS))
     parser.add_argument("--seeds", nargs="*", type=int, default=list(SEEDS))
     parser.add_argument("--stages", nargs="*", default=list(STAGES), choices=STAGES)
-    parser.add_argument("--test-images", type=int, default=2_000)
-    parser.add_argument("--repair-images", type=int, default=500)
+    parser.add_argument("--test-images", type=int, default=1_000)
+    parser.add_argument("--repair-images", type=int, default=250)
     parser.add_argument("--images", type=int, default=4_000, help="training images of an epoch")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--until", help="take up no further case after this time, as 19:05 (UTC)")
@@ -127,9 +127,9 @@ def main() -> None:
 
 
 def cases(models: Sequence[str], seeds: Sequence[int]) -> Iterator[Case]:
-    """One seed of everything before the next, channels of all models before single weights."""
-    for seed, granularity, name in product(seeds, LEVELS, models):
-        for level in LEVELS[granularity]:
+    """One seed of everything before the next, channels before weights, a level of all models."""
+    for seed, granularity in product(seeds, LEVELS):
+        for level, name in product(LEVELS[granularity], models):
             for criterion in fitting_criteria(granularity):
                 yield Case(name, granularity, level, criterion, seed)
 
