@@ -121,7 +121,7 @@ def _draw(
     dense = _dense_accuracy()
     target = settings.used_target if settings.method != "iterative" else None
     told = _takeaway(points)
-    left, right = st.columns(2)
+    left, right = st.columns([1.2, 1])
     with left:
         show_chart(
             sparse_figure(points, target=target, dense=dense), key="sparse_progress",

@@ -25,7 +25,7 @@ def unroll(points: Points) -> list[dict[str, Any]]:
 
 
 def sparse_figure(
-    points: Points, *, target: float | None = None, dense: float | None = None, height: int = 320
+    points: Points, *, target: float | None = None, dense: float | None = None, height: int = 340
 ) -> go.Figure:
     """Sparsity and validation accuracy by step, and the penalty on an axis of its own.
 
@@ -47,31 +47,34 @@ def sparse_figure(
     figure.add_scatter(
         x=[p["step"] for p in epochs], y=[p["accuracy"] for p in epochs],
         mode="lines+markers", line={"color": KEPT, "width": 2, "dash": "dot"},
-        marker={"size": 8, "symbol": "circle"}, name=_("Validation accuracy"),
+        marker={"size": 8, "symbol": "circle"}, name=_("Accuracy"),
         hovertemplate=_("step %{x}: %{y:.2%} correct") + "<extra></extra>",
     )  # fmt: skip
     last = max([1, *(p["step"] for p in points)])
     for value, colour, name in (
-        (target, PRUNED, _("Target")), (dense, DENSE, _("Dense model")),
+        (target, PRUNED, _("Target")), (dense, DENSE, _("Dense")),
     ):  # fmt: skip
         if value is not None:
             figure.add_scatter(
                 x=[0, last], y=[value, value], mode="lines", name=name, hoverinfo="skip",
                 line={"color": colour, "width": 1.2, "dash": "dash"},
             )  # fmt: skip
-    lay_out(figure, height=height, x_title=_("Step"), y_title=_("Part"), legend=True)
+    lay_out(
+        figure, height=height, x_title=_("Step"), y_title=_("Zeros; correct answers"), legend=True
+    )
     penalties = [p for p in points if p.get("penalty")]
     if penalties:
         figure.add_scatter(
             x=[p["step"] for p in penalties], y=[p["penalty"] for p in penalties], yaxis="y2",
             mode="lines", line={"color": HIGHLIGHT, "width": 1.5, "dash": "longdashdot"},
-            name=_("Penalty (right)"),
+            name=_("Penalty, right"),
             hovertemplate=_("step %{x}: %{y:.3g} in the loss") + "<extra></extra>",
         )  # fmt: skip
         figure.update_layout(
             margin_r=60,
             yaxis2={"overlaying": "y", "side": "right", "title": _("Penalty"),
-                    "showgrid": False, "rangemode": "tozero", "fixedrange": True},
+                    "showgrid": False, "rangemode": "tozero", "fixedrange": True,
+                    "tickformat": ".2~g", "nticks": 6},
         )  # fmt: skip
     figure.update_layout(yaxis={"tickformat": ".0%", "range": [0, 1.02], "fixedrange": True})
     figure.update_xaxes(fixedrange=True)
@@ -79,7 +82,7 @@ def sparse_figure(
 
 
 def strength_figure(
-    attempts: Points, *, live: Mapping[str, Any] | None = None, height: int = 320
+    attempts: Points, *, live: Mapping[str, Any] | None = None, height: int = 340
 ) -> go.Figure:
     """Strength of the penalty against the sparsity and the accuracy that came out.
 
@@ -92,7 +95,7 @@ def strength_figure(
     figure = go.Figure()
     for key, name, colour, symbol in (
         ("sparsity", _("Sparsity"), PRUNED, "square"),
-        ("accuracy", _("Validation accuracy"), KEPT, "circle"),
+        ("accuracy", _("Accuracy"), KEPT, "circle"),
     ):
         figure.add_scatter(
             x=[one["strength"] for one in ordered], y=[one[key] for one in ordered],
@@ -107,13 +110,19 @@ def strength_figure(
                     "line": {"width": 2.5}},
             hovertemplate=_("strength %{x:.3g}: %{y:.1%} so far") + "<extra></extra>",
         )  # fmt: skip
-    lay_out(figure, height=height, x_title=_("Strength"), y_title=_("Part"), legend=True)
+    lay_out(
+        figure,
+        height=height,
+        x_title=_("Strength"),
+        y_title=_("Zeros; correct answers"),
+        legend=True,
+    )
     figure.update_xaxes(type="log", fixedrange=True, exponentformat="power")
     figure.update_yaxes(tickformat=".0%", range=[0, 1.02], fixedrange=True)
     return figure
 
 
-def reached_figure(points: Points, *, floor: float | None = None, height: int = 320) -> go.Figure:
+def reached_figure(points: Points, *, floor: float | None = None, height: int = 340) -> go.Figure:
     """Validation accuracy against sparsity, epoch by epoch.
 
     Args:
