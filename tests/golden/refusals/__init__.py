@@ -23,6 +23,7 @@ from tests.golden.refusals import (
     replacement,
     searches,
     shared,
+    sparse_training,
     speed,
     thin,
     training,
@@ -51,6 +52,7 @@ MAKERS = {
         replacement,
         shared,
         training,
+        sparse_training,
     )
     for maker in part.MAKERS
 }
