@@ -279,7 +279,7 @@ def _show_table(found: Ensembles, names: Mapping[str, str], methods: Mapping[str
         pd.DataFrame(rows), hide_index=True, alt=_("Table of all models and ensembles."),
         height=35 * (len(rows) + 1) + 3,
         column_config={
-            "model": column.TextColumn(_("Model"), pinned=True, width=130),
+            "model": column.TextColumn(_("Model"), pinned=True, width=155),
             "members": column.TextColumn(_("Members")),
             "validation": column.TextColumn(
                 _("Validation"), help=_("Where choices are made; by cross-validation for what "

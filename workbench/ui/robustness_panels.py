@@ -197,9 +197,7 @@ def _draw(found: Robustness) -> None:
             "model": st.column_config.TextColumn(_("Model"), pinned=True),
             "clean": st.column_config.TextColumn(_("Clean images"), help=explain("accuracy")),
             "mean": st.column_config.TextColumn(
-                _("Mean corruption accuracy"),
-                help=_("Accuracy averaged over all corruptions and severities; with its 95 % "
-                       "interval, a bootstrap over images."),
+                _("Mean corruption accuracy"), help=explain("mean corruption accuracy")
             ),
             "apart": st.column_config.TextColumn(
                 _("Beside the dense model"),
@@ -282,7 +280,7 @@ def _draw_examples() -> None:
     st.subheader(_("What the models see"), anchor=False)
     severity = st.segmented_control(
         _("Severity"), list(SEVERITIES), default=3, required=True, key="robustness_severity",
-        persist_state="session", help=_("After Hendrycks and Dietterich, scaled to the image."),
+        persist_state="session", help=explain("severity"),
     )  # fmt: skip
     settings = _settings()
     columns = st.columns(3)

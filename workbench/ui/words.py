@@ -71,6 +71,22 @@ def _pruning_terms() -> dict[str, str]:
         "scope": _("Whether weights are ranked within each layer or across all layers at once."),
         "criterion": _("How weights are ranked: those with the highest scores are kept."),
         "score": _("How important the criterion takes a unit to be; the lowest go first."),
+        "activation": _(
+            "What a unit gives for an image. Units whose activation is nearly always zero, or "
+            "nearly always the same, tell the later layers little."
+        ),
+        "entropy": _(
+            "How much a unit's activation tells, in bits: 0 where it is always the same. It is "
+            "taken over calibration images."
+        ),
+        "gradient": _(
+            "How much the loss would change if a weight were a little larger. It needs labelled "
+            "training images."
+        ),
+        "Fisher information": _(
+            "The mean square of a weight's gradient. Without labels for the second derivative it "
+            "says how sharply the loss bends in that weight."
+        ),
         "allocation": _("How one target becomes a sparsity for every layer or group."),
         "plan": _("What to prune: a sparsity for every layer or group, the criterion and seed."),
         "sensitivity curve": _(
@@ -92,6 +108,27 @@ def _pruning_terms() -> dict[str, str]:
             "How far a layer's outputs lie from the dense layer's, relative to their size."
         ),
         "fine-tuning": _("Training after pruning; what was pruned stays pruned."),
+        "distillation": _(
+            "Training on the answers of a teacher, such as the dense model, besides the labels. A "
+            "temperature softens both answers, so that small probabilities count."
+        ),
+        "schedule": _(
+            "When the cut is made: at once, step by step, or growing while the network trains."
+        ),
+        "sparse training": _(
+            "Training that makes zeros itself, by a penalty or by a cut that grows meanwhile."
+        ),
+        "penalty": _(
+            "A term that is added to the loss and pulls weights or channels towards zero. Its "
+            "strength says how hard."
+        ),
+        "rewinding": _(
+            "Going back to weights or learning rates of an earlier point of the training."
+        ),
+        "catalogue": _(
+            "Every method of the workbench with its explanation, formula and paper. Each can be "
+            "tried on your model beside the usual choice."
+        ),
     }
 
 
@@ -166,6 +203,32 @@ def _measuring_terms() -> dict[str, str]:
         "validation split": _("Training images held out for every choice between plans."),
         "calibration split": _("Training images whose labels are not used, for repair."),
         "test split": _("Images kept for the final number only."),
+        "recall": _("The part of the images of a class that are found."),
+        "precision": _("The part of the images taken for a class that are of it."),
+        "F1": _("The harmonic mean of recall and precision."),
+        "macro mean": _(
+            "The mean over the classes, each counting alike however many images it has."
+        ),
+        "top-5 accuracy": _("The part of the images whose class is among the five likeliest."),
+        "confusion matrix": _("How many images of each class are taken for each class."),
+        "corruption": _(
+            "A change of the image that a person would still see through: noise, blur, less "
+            "contrast, something in front. Every model is shown exactly the same changed images."
+        ),
+        "severity": _(
+            "How strong a corruption is, from 1 to 5. The strengths follow Hendrycks and "
+            "Dietterich 2019, scaled to the size of the image."
+        ),
+        "mean corruption accuracy": _(
+            "Accuracy averaged over all corruptions and severities. Its interval is a bootstrap "
+            "over images, each drawn with all its corruptions."
+        ),
+        "ensemble": _("Several models that answer as one."),
+        "McNemar's test": _(
+            "Whether two models that saw the same images differ by more than chance. It counts the "
+            "images that only one of the two recognises; p tells how often chance alone would part "
+            "them as far."
+        ),
         "Pareto front": _("Runs that no other run beats in both size and accuracy."),
         "device": _("Where computations run: the processor (CPU) or an accelerator."),
     }
