@@ -154,7 +154,7 @@ def test_what_was_found_stays_on_the_card(open_app, registry, no_table, monkeypa
     ws = digits.workspace()
     found = run(ws, TryingSettings("criterion", "random", sparsity=0.8, **SHORT))
     app = open_linked(open_app, ws, method="random")
-    assert "Tried before with 80 % of the weights, 90 validation images" in captions(app)
+    assert "Tried before with 80 % of the weights, up to 90 validation images" in captions(app)
     assert methods_found.verdict(found) in texts(app)
     assert found.compared["repaired"].p_value < 0.05
     assert "**Random** is worse than Magnitude" in texts(app).replace("\\", "")
@@ -236,7 +236,7 @@ def test_the_table_marks_the_best_and_what_is_below_random(open_app, registry, m
     app = open_linked(open_app)
     (frame,) = (one.value for one in app.dataframe)
     assert list(frame["Criterion"]) == ["Magnitude (L1)", "Diagonal Fisher (OBD)", "Random"]
-    assert list(frame["80 %"]) == ["90.0 % ★", "20.0 % ▾", "40.0 %"]
+    assert list(frame["80 %"]) == ["90.0 % ★", "20.0 % ▼", "40.0 %"]
     assert list(frame["90 %"]) == ["70.0 % ★", "", "10.0 %"]
     assert "Below random somewhere: Diagonal Fisher" in texts(app).replace("\\", "")
     assert not app.exception

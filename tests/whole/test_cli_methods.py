@@ -113,6 +113,4 @@ def test_the_seconds_of_all_methods_are_measured(capsys):
     by_name = {(one["family"], one["method"]): one for one in values["costs"]}
     assert by_name["criterion", "l1"]["seconds"] is not None
     assert "channels" in by_name["criterion", "fpgm"]["reason"]
-    assert {one["family"] for one in values["costs"]} == {
-        "criterion", "allocation", "repair", "finetuning",
-    }  # fmt: skip
+    assert {one["family"] for one in values["costs"]} == {*FAMILIES}

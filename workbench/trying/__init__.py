@@ -1,6 +1,6 @@
 """Trying a method: it and the usual choice, pruned alike and measured on the same images."""
 
-from workbench.trying.costs import TIMED, Cost, costs_key, measure_costs
+from workbench.trying.costs import Cost, costs_key, measure_costs
 from workbench.trying.values import (
     GRANULARITIES,
     ONCE,
@@ -19,7 +19,6 @@ __all__ = [
     "ONCE",
     "PLAIN",
     "STEPS",
-    "TIMED",
     "TRIED",
     "Cost",
     "Side",

@@ -3,15 +3,20 @@
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 
 from workbench.allocation import ALLOCATIONS, allocate
-from workbench.catalogue import methods_of
+from workbench.catalogue import methods, methods_of
+from workbench.corruptions import CORRUPTIONS
 from workbench.criteria import CRITERIA
 from workbench.curves import SensitivityCurves
 from workbench.data import Data
+from workbench.device import on_device
+from workbench.ensembles import ENSEMBLES
 from workbench.errors import WorkbenchError
 from workbench.evidence import Evidence
 from workbench.finetune import finetune
@@ -21,14 +26,22 @@ from workbench.model import Model, check_fit
 from workbench.plan import digest_of_json
 from workbench.progress import Progress, Report, ShouldStop, ignore, never
 from workbench.prune import prune
-from workbench.repair import REPAIRS, has_batch_norm, repair
+from workbench.repair import has_batch_norm, repair
+from workbench.replacement import REPLACEMENTS, ReplacementSettings
+from workbench.replacement.kind import StoppedError
 from workbench.scoring import score_layer, score_units
+from workbench.sparse_training import SparseTrainingSettings
+from workbench.sparse_training.running import train_sparse
 from workbench.training import FINETUNING
 from workbench.trying.values import GRANULARITIES, MAGNITUDE, check_granularity
-from workbench.trying.work import REPAIR_SAMPLES
+from workbench.trying.work import BATCH, REPAIR_SAMPLES
 
-TIMED = ("criterion", "allocation", "repair", "finetuning")
-"""Families whose methods are timed."""
+MEMBERS = 3
+"""Models whose answers the timed ensembles combine."""
+SEVERITY = 3
+"""Of the corruptions that are timed."""
+IMAGES = 1_000
+"""Images that are corrupted, and answered by ensembles."""
 LEVEL = 0.3
 """Sparsity of the plans that are timed; every rule can meet it, and it takes them as long."""
 SHOWN = 512
@@ -40,11 +53,13 @@ class Cost:
     """What one method takes.
 
     Attributes:
-        family: A name in ``TIMED``.
+        family: A name in ``FAMILIES``.
         method: Its name.
         seconds: Of a criterion: for scoring everything that may be pruned, images and all; of an
-            allocation: for a plan, curves at hand; of a repair: for all of it; of an option of
-            training: for one pass over the training images. None where it cannot be used.
+            allocation: for a plan, curves at hand; of a repair or a replacement: for all of it; of
+            whatever trains: for one pass over the training images; of a corruption: for 1,000
+            images; of an ensemble: for combining what three models say of as many. None where it
+            cannot be used.
         reason: Why it cannot; empty where it can.
     """
 
@@ -73,7 +88,7 @@ def measure_costs(
     curves: SensitivityCurves | None = None, device: torch.device | str = "cpu",
     report: Report = ignore, should_stop: ShouldStop = never,
 ) -> list[Cost]:  # fmt: skip
-    """Time every method of the families that can be timed, the quick families first.
+    """Time every method on a model, family by family.
 
     Args:
         model: The dense model; it stays as it is.
@@ -130,18 +145,28 @@ class _Clock:
             criterion=MAGNITUDE, groups=self._groups,
         )  # fmt: skip
         self._pruned = prune(model, self._plan, self._groups)
+        self._granularity = granularity
+        self._idle = {("repair", "none")}
+        if not has_batch_norm(model.module):
+            self._idle.add(("repair", "bn"))
 
     def work(self) -> Iterator[tuple[str, str, Callable[[], float | None]]]:
         """Family, method and what is timed."""
-        for name in CRITERIA:
-            yield "criterion", name, lambda name=name: self._score(name)  # type: ignore[misc]
-        for name in ALLOCATIONS:
-            yield "allocation", name, lambda name=name: self._spread(name)  # type: ignore[misc]
-        for name in REPAIRS:
-            if name != "none" and (name != "bn" or has_batch_norm(self._model.module)):
-                yield "repair", name, lambda name=name: self._repair(name)  # type: ignore[misc]
-        for name in FINETUNING:
-            yield "finetuning", name, lambda name=name: self._train(name)  # type: ignore[misc]
+        ways: dict[str, Callable[[str], float | None]] = {
+            "criterion": self._score,
+            "allocation": self._spread,
+            "repair": self._repair,
+            "schedule": self._train_sparse,
+            "sparse_training": self._train_sparse,
+            "finetuning": self._train,
+            "replacement": self._replace,
+            "ensemble": self._combine,
+            "corruption": self._corrupt,
+        }
+        for family, those in methods().items():
+            for name in those:
+                if (family, name) not in self._idle:
+                    yield family, name, partial(ways[family], name)
 
     def _score(self, name: str) -> None:
         model = self._model.with_evidence(Evidence(lambda: self._data))
@@ -172,3 +197,44 @@ class _Clock:
         )
         images = len(self._data.split("train"))
         return images / done.samples_per_second if done.samples_per_second else 0.0
+
+    def _train_sparse(self, name: str) -> float:
+        settings = SparseTrainingSettings(
+            method=name, granularity=self._granularity, rounds=1, step=LEVEL, target=LEVEL,
+            training=FineTuneSettings(epochs=1),
+        )  # fmt: skip
+        done = train_sparse(
+            self._model, self._data.with_fewer_images(SHOWN), settings, device=self._device,
+            should_stop=self._should_stop,
+        )  # fmt: skip
+        images = len(self._data.split("train"))
+        return images / done.samples_per_second if done.samples_per_second else 0.0
+
+    def _replace(self, name: str) -> None:
+        settings = ReplacementSettings(method=name, tune_epochs=0)
+        try:
+            REPLACEMENTS[name].apply(
+                self._pruned.model, self._data, settings, report=ignore,
+                should_stop=self._should_stop, device=self._device,
+            )  # fmt: skip
+        except StoppedError:
+            return
+
+    def _combine(self, name: str) -> float:
+        split = self._data.split("validation", IMAGES)
+        with torch.inference_mode():
+            module = on_device(self._model.module, torch.device("cpu"))
+            outputs = torch.cat([module(part) for part in split.images.split(BATCH)])
+        answers = outputs.double().log_softmax(1).expand(MEMBERS, -1, -1).contiguous()
+        began = time.perf_counter()
+        ENSEMBLES[name].make(answers, split.labels)(answers)
+        return time.perf_counter() - began
+
+    def _corrupt(self, name: str) -> float:
+        images = self._data.x_test[:IMAGES]
+        scaled = (images / np.float32(255)) if images.dtype == np.uint8 else images
+        corruption = CORRUPTIONS[name]
+        strength = corruption.strength(SEVERITY, min(images.shape[2:]))
+        began = time.perf_counter()
+        corruption.apply(scaled.astype(np.float32), strength, np.random.default_rng(0))
+        return time.perf_counter() - began

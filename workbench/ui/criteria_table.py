@@ -12,7 +12,7 @@ from workbench.catalogue import methods_of
 from workbench.catalogue_table import DENSE, FLOOR, CriteriaTable, load_table, marks
 from workbench.ui import session
 from workbench.ui.errors import plain
-from workbench.ui.i18n import _
+from workbench.ui.i18n import _, ngettext
 from workbench.ui.theme import percent
 from workbench.ui.words import explain
 
@@ -46,7 +46,7 @@ def show_table() -> None:
         )
     )  # fmt: skip
     granularities = list(found.granularities(model))
-    titles = {"weight": _("Single weights"), "channel": _("Channels, neurons, heads")}
+    titles = {"weight": _("Weights"), "channel": _("Channels")}
     granularity = str(
         columns[1].segmented_control(
             _("Granularity"), granularities, format_func=titles.__getitem__, required=True,
@@ -88,7 +88,7 @@ def _draw(found: CriteriaTable, model: str, granularity: str, stage: str) -> Non
 
 def table_frame(by_level: Mapping[float, Mapping[str, Cell]]) -> pd.DataFrame:
     """A row for every criterion, in the order of the catalogue, random last."""
-    signs = {"best": " ★", "tie": " ≈", "floor": " ▾", "": ""}
+    signs = {"best": " ★", "tie": " ≈", "floor": " ▼", "": ""}
     standing = {level: marks(column) for level, column in by_level.items()}
     present = {name for column in by_level.values() for name in column}
     order = [name for name in methods_of("criterion") if name in present and name != FLOOR]
@@ -117,7 +117,7 @@ def _legend(cells: list[Cell], dense: Cell | None) -> str:
     words = [
         _("Test accuracy over {samples:,} images, mean ± standard deviation of {seeds} seeds.")
         .format(samples=samples, seeds=seeds),
-        _("★ best at this level · ≈ cannot be told from it (95 %) · ▾ below random (95 %)."),
+        _("★ best at this level · ≈ cannot be told from it (95 %) · ▼ below random (95 %)."),
     ]  # fmt: skip
     if epochs:
         words.append(_("Trained for {n} epochs.").format(n=epochs))
@@ -129,11 +129,14 @@ def _legend(cells: list[Cell], dense: Cell | None) -> str:
 def takeaway(by_level: Mapping[float, Mapping[str, Cell]]) -> str:
     """Who wins at each level, and who is below random anywhere."""
     titles = {name: plain(one.title) for name, one in methods_of("criterion").items()}
-    best = [
-        f"{percent(level, 0)}: **{titles.get(next(iter(column)), DENSE)}**"
-        for level, column in by_level.items()
-        if column
-    ]
+    best = []
+    for level, column in by_level.items():
+        found = marks(column)
+        if column:
+            ties = sum(mark == "tie" for mark in found.values())
+            name = titles.get(next(iter(column)), DENSE)
+            tied = ngettext("{n} tie", "{n} ties", ties).format(n=ties)
+            best.append(f"{percent(level, 0)}: **{name}**" + (f" ({tied})" if ties else ""))
     below = sorted({
         titles.get(name, name)
         for column in by_level.values()

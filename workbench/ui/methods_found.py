@@ -47,9 +47,14 @@ def method_title(family: str, name: str) -> str:
 def asked_words(settings: TryingSettings) -> str:
     """What will be tried, in words."""
     what = _("weights") if settings.granularity == "weight" else _("channels")
-    return _("{part} of the {what}, {samples:,} validation images").format(
+    words = _("{part} of the {what}, up to {samples:,} validation images").format(
         part=percent(settings.level, 0), what=what, samples=settings.num_samples
     )
+    if settings.family in ("schedule", "sparse_training", "finetuning"):
+        words += _(", {shown:,} training images shown to each").format(shown=settings.shown)
+    if settings.family in ("schedule", "sparse_training"):
+        words += " " + _("(a short trial: what makes zeros while it trains needs many more)")
+    return words
 
 
 def show_found(settings: TryingSettings) -> None:

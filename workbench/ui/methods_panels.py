@@ -14,6 +14,7 @@ from workbench.ui.errors import plain, show_error
 from workbench.ui.i18n import _
 from workbench.ui.navigation import PAGE_FOLDER
 from workbench.ui.warm import is_warm
+from workbench.ui.words import explain
 
 METHOD_KEY, FAMILY_KEY = "method", "family"
 """What an address may name: a method, and its family where the word means two."""
@@ -100,7 +101,7 @@ def _choose_family(linked: str) -> str:
     family = st.segmented_control(
         _("Family"), list(titles), format_func=titles.__getitem__, default=first, required=True,
         key=f"methods_family_{linked}", persist_state="session",
-        help=_("What a method decides: what goes, how much of it, what follows."),
+        help=explain("catalogue"),
     )  # fmt: skip
     return str(family)
 

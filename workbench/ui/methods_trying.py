@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 TRYING, COSTS = "trying", "method_costs"
 _SETTINGS = "trying"
 _TRIED = ("criterion", "allocation", "repair", "schedule", "sparse_training", "finetuning")
-_TIMED = ("criterion", "allocation", "repair", "finetuning")
 
 
 def is_of(family: str, name: str) -> bool:
@@ -42,7 +41,7 @@ def is_of(family: str, name: str) -> bool:
 
 def show_settings(family: str) -> None:
     """Granularity, sparsity and repair of all trials, and the button that times all methods."""
-    if family not in _TRIED or session.workspace().data_ref is None:
+    if session.workspace().data_ref is None:
         return
     from workbench.repair import REPAIRS
     from workbench.trying import GRANULARITIES
@@ -66,7 +65,7 @@ def show_settings(family: str) -> None:
             help=_("How much both of a trial prune."),
         )  # fmt: skip
         repairs = [name for name in repair_names() if name != "none"]
-        if family != "repair":
+        if family in _TRIED and family != "repair":
             chosen = _kept_repair()
             st.selectbox(
                 _("Repair"), repairs, repairs.index(chosen), key="trying_repair", width=190,
@@ -139,7 +138,7 @@ def _measure_costs() -> None:
 
 def show_cost(family: str, method: Method) -> None:
     """The seconds of a method on this model, or that they were not measured."""
-    if family not in _TIMED or session.workspace().data_ref is None:
+    if session.workspace().data_ref is None:
         return
     from workbench.trying import costs_key
 
@@ -157,7 +156,12 @@ def show_cost(family: str, method: Method) -> None:
             "criterion": _("for all scores"),
             "allocation": _("for a plan"),
             "repair": _("for a repair"),
+            "schedule": _("for an epoch"),
+            "sparse_training": _("for an epoch"),
             "finetuning": _("for an epoch"),
+            "replacement": _("for the whole model"),
+            "ensemble": _("to combine three models on 1,000 images"),
+            "corruption": _("for 1,000 images"),
         }[family]
         st.caption(
             _("**Seconds on this model** {seconds} {what}").format(
