@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from workbench.scoring import Look
 
 DAMPING = 0.01
-"""What is added to the diagonal of a Gram matrix, as a part of its mean."""
+"""What is added to the diagonal of a matrix of inputs, as a part of its mean."""
+WORTH_DAMPING = 0.5
+"""The same for the worth of outputs: what the loss does not hang on today it may after the cut."""
 STEPS = 128
 """Rounds in which the units of a group go; in larger groups several go at once."""
 
@@ -31,7 +33,7 @@ class Reader:
     Attributes:
         weight: ``(g, o, k)``, outputs weighed by what the loss makes of them: its squared norm is
             in nats for inputs of second moment 1.
-        inverse: Of the inputs' damped Gram matrix, ``(g, k, k)``; ``(g, k)`` where the inputs are
+        inverse: Of the inputs' damped covariance, ``(g, k, k)``; ``(g, k)`` where the inputs are
             taken to be independent.
         units: ``(n, per_unit)``, the inputs of each unit.
     """
@@ -69,11 +71,11 @@ class Reader:
 def weight_losses(look: Look, parameter: str) -> Tensor:
     """Half of G_oo w^2 / [H^-1]_jj for every weight, of its shape, in nats.
 
-    H holds the second moments of the layer's inputs, G those of the loss's gradients by its
-    outputs.
+    H is the covariance of the layer's inputs, G holds the second moments of the loss's gradients
+    by its outputs, both damped.
     """
     weight = look.tensor(parameter)
-    slopes = look.about("grams", "slopes", parameter).double().diagonal()
+    slopes = _worth(look, parameter).diagonal()
     inverse = _inverse(look, parameter)
     if inverse.dim() == 3:
         inverse = inverse.diagonal(dim1=-2, dim2=-1)
@@ -110,8 +112,7 @@ def order_units(look: Look, group: Group) -> Tensor:
 
 def _reader(look: Look, read: Read) -> Reader:
     matrix = _matrix(look, read.parameter)
-    slopes = look.about("grams", "slopes", read.parameter).double()
-    weighed = _weigh(slopes, matrix)
+    weighed = _weigh(_worth(look, read.parameter), matrix)
     taps = 1
     if not _is_transposed(look, read.parameter):
         taps = look.tensor(read.parameter)[0, 0].numel()
@@ -130,15 +131,27 @@ def _weigh(slopes: Tensor, matrix: Tensor) -> Tensor:
     return root @ matrix
 
 
+def _worth(look: Look, parameter: str) -> Tensor:
+    """What the loss makes of a layer's outputs, damped, ``(outputs, outputs)``."""
+    slopes = look.about("grams", "slopes", parameter).double()
+    level = slopes.diagonal().mean().clamp_min(1e-30)
+    return slopes + WORTH_DAMPING * level * torch.eye(len(slopes), dtype=torch.float64)
+
+
 def _inverse(look: Look, parameter: str) -> Tensor:
-    """Of the damped Gram matrix of what a weight is multiplied with."""
+    """Of the damped covariance of what a weight is multiplied with.
+
+    The mean does not count: a bias, or the BatchNorm behind, can make up for a constant.
+    """
     products = look.about("grams", "inputs", parameter).double()
+    means = look.about("grams", "means", parameter).double()
     if products.dim() == 2:
-        return 1 / (products + DAMPING * products.mean(1, keepdim=True)).clamp_min(1e-30)
-    level = products.diagonal(dim1=-2, dim2=-1).mean(1).clamp_min(1e-30)
-    eye = torch.eye(products.shape[1], dtype=torch.float64)
-    damped = products + DAMPING * level[:, None, None] * eye
-    return torch.cholesky_inverse(_cholesky(damped))
+        spread = (products - means.square()).clamp_min(0)
+        return 1 / (spread + DAMPING * spread.mean(1, keepdim=True)).clamp_min(1e-30)
+    spread = products - means[:, :, None] * means[:, None, :]
+    level = spread.diagonal(dim1=-2, dim2=-1).mean(1).clamp_min(1e-30)
+    eye = torch.eye(spread.shape[1], dtype=torch.float64)
+    return torch.cholesky_inverse(_cholesky(spread + DAMPING * level[:, None, None] * eye))
 
 
 def _matrix(look: Look, parameter: str) -> Tensor:

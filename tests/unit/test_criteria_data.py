@@ -302,11 +302,18 @@ def undamped(monkeypatch: pytest.MonkeyPatch) -> dict[str, Tensor]:
     return {name: value.double() for name, value in found.items()}
 
 
+def moments(found: dict[str, Tensor], name: str) -> tuple[Tensor, Tensor]:
+    """Covariance of a layer's inputs, and what its outputs are worth with half the mean added."""
+    mean, worth = found[f"means/{name}"][0], found[f"slopes/{name}"]
+    spread = found[f"inputs/{name}"][0] - mean[:, None] * mean
+    return spread, worth + 0.5 * worth.diagonal().mean() * torch.eye(len(worth))
+
+
 def test_obs_of_a_weight_is_the_loss_after_the_best_compensation(
     undamped: dict[str, Tensor],
 ) -> None:
     weight = model().module.classifier.weight.detach().double()
-    gram, worth = undamped["inputs/classifier.weight"][0], undamped["slopes/classifier.weight"]
+    gram, worth = moments(undamped, "classifier.weight")
     found = weights("obs", "classifier.weight")
     for row, column in ((0, 0), (1, 3), (2, 5)):
         alone = least_loss(gram, worth[row, row].view(1, 1), weight[row, None], [column])
@@ -315,7 +322,7 @@ def test_obs_of_a_weight_is_the_loss_after_the_best_compensation(
 
 def test_obs_takes_units_out_one_by_one_as_brute_force_does(undamped: dict[str, Tensor]) -> None:
     weight = model().module.fc.weight.detach().double()
-    gram, worth = undamped["inputs/fc.weight"][0], undamped["slopes/fc.weight"]
+    gram, worth = moments(undamped, "fc.weight")
     gram = gram + 1e-12 * gram.diagonal().mean() * torch.eye(len(gram))
     found = units("obs", "conv2")
     own = [[*range(9 * one, 9 * one + 9), *range(9 * one + 36, 9 * one + 45)] for one in range(4)]

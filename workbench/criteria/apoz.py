@@ -30,7 +30,7 @@ def apoz_unit_scores(look: Look, group: Group) -> Tensor:
 
 METHOD = Criterion(
     name="apoz",
-    title="Average percentage of zeros (APoZ)",
+    title="APoZ (average percentage of zeros)",
     summary="Prunes the units that are silent most of the time.",
     explanation=(
         "Behind a ReLU many activations are exactly zero. A unit that is zero for nearly every "

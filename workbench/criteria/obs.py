@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 
 def obs_scores(look: Look, parameter: str) -> Tensor:
-    """Half of w^2 over the diagonal of the inverse Gram matrix, in nats, of the weight's shape.
+    """Half of w^2 over the diagonal of the inputs' inverse covariance, times the output's worth.
+
+    In nats, of the weight's shape.
 
     Reference:
         Hassibi and Stork 1993, "Second Order Derivatives for Network Pruning: Optimal Brain
@@ -41,21 +43,22 @@ def obs_unit_scores(look: Look, group: Group) -> Tensor:
 
 METHOD = Criterion(
     name="obs",
-    title="Optimal Brain Surgeon (OBS)",
+    title="OBS (Optimal Brain Surgeon)",
     summary="Prunes what costs least after the weights that stay have made up for it as well as "
     "they can.",
     explanation=(
         "Other criteria ask what is lost if a weight goes and all others stay as they are. But "
         "the rest can be adjusted: what goes may be said in other words. Optimal Brain Surgeon "
-        "computes the loss after the best adjustment, from the Gram matrix of the inputs of each "
+        "computes the loss after the best adjustment, from the covariance of the inputs of each "
         "layer, on 512 unlabelled calibration images, weighed by how much the loss hangs on each "
         "output. Channels, neurons and heads are taken out one after the other, the cheapest "
         "first, each with the readers adjusted to all that went before, so that of two units that "
         "say the same one stays. It fits the full repair, which makes just this adjustment."
     ),
-    formula=r"s_i = \frac{w_i^2}{2 \, [H^{-1}]_{ii}}, \qquad "
+    formula=r"s_{oi} = \frac{G_{oo} \, w_{oi}^2}{2 \, [H^{-1}]_{ii}}, \qquad "
     r"s_{\text{unit}} = \tfrac{1}{2} \operatorname{tr}\!\left( G \, W_u \, "
-    r"\big( [H^{-1}]_{uu} \big)^{-1} W_u^{\top} \right), \quad H = \mathbb{E}[x x^{\top}]",
+    r"\big( [H^{-1}]_{uu} \big)^{-1} W_u^{\top} \right), \quad "
+    r"H = \operatorname{Cov}(x)",
     paper=(
         'Hassibi and Stork 1993, "Second Order Derivatives for Network Pruning: Optimal Brain '
         'Surgeon", section 2; units: Kurtic et al. 2023, "ZipLM: Inference-Aware Structured '

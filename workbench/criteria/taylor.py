@@ -43,7 +43,7 @@ def taylor_unit_scores(look: Look, group: Group) -> Tensor:
 
 METHOD = Criterion(
     name="taylor",
-    title="Weight x gradient (Taylor, SNIP)",
+    title="Taylor, SNIP (weight x gradient)",
     summary="Prunes what changes the loss least to first order: the smallest weight x gradient.",
     explanation=(
         "Setting a weight to zero moves it by its whole value. To first order the loss then "

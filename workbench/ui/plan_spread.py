@@ -50,6 +50,8 @@ def show_spread() -> None:
     plan_found.take_new()
     plan_trade_off.take_learnt()
     plan = session.plan()
+    with guard():
+        prepare(plan.criterion, plan.granularity)
     kind = parse_granularity(plan.granularity)
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -239,5 +241,3 @@ def _ranking(plan: PruningPlan) -> None:
         changed = plan.to_dict() | {"criterion": criterion, "seed": int(seed)}
         plan_state.replace(PruningPlan.from_dict(changed))
         st.rerun()
-    with guard():
-        prepare(plan.criterion, plan.granularity)
