@@ -70,7 +70,7 @@ def test_stop_ends_a_measurement_and_it_goes_on_from_there(server, page):
     samples.press("Tab")
     hands.press(page, "Measure")
     main = page.get_by_test_id("stMain")
-    expect(main.get_by_text(re.compile(r"of 26 "))).to_be_visible(timeout=hands.PATIENCE_MS)
+    expect(main.get_by_text(re.compile(r"of 104,000"))).to_be_visible(timeout=hands.PATIENCE_MS)
     hands.press(page, "Stop")
     expect(main.get_by_text("Robustness: stopped after")).to_be_visible(timeout=hands.PATIENCE_MS)
     rig.settled(page)

@@ -46,6 +46,18 @@ class Recorder(nn.Module):
         return self.bias.expand(len(x), 3)
 
 
+class Told:
+    """A report that remembers which conditions were done, and the last step."""
+
+    def __init__(self) -> None:
+        self.conditions: list[str] = []
+
+    def __call__(self, progress) -> None:
+        self.last = progress
+        if "condition" in progress.values:
+            self.conditions.append(progress.values["condition"])
+
+
 def recorder(name: str, value: float) -> Model:
     module = Recorder().eval()
     module.bias.data[0] = value
@@ -165,28 +177,38 @@ def test_what_was_measured_is_not_measured_again(tmp_path):
 
 def test_a_stop_keeps_what_is_there_and_the_next_goes_on(tmp_path):
     data, cache = byte_data(), JsonLinesCache(tmp_path)
-    seen = []
+    seen, rest = Told(), Told()
     part = measure_robustness(
-        {"dense": small_model()}, data, FEW, cache=cache, report=seen.append,
-        should_stop=lambda: len(seen) >= 2,
+        {"dense": small_model()}, data, FEW, cache=cache, report=seen,
+        should_stop=lambda: len(seen.conditions) >= 2,
     )  # fmt: skip
     assert not part.complete
     assert list(part.models[0].hits) == ["clean", "contrast-1"]
     assert part.mean(part.models[0]) is None
-    rest = []
-    whole = measure_robustness({"dense": small_model()}, data, FEW, cache=cache, report=rest.append)
+    whole = measure_robustness({"dense": small_model()}, data, FEW, cache=cache, report=rest)
     assert whole.complete
-    assert len(seen) + len(rest) == 1 + len(FEW.conditions)
-    assert (rest[-1].done, rest[-1].total) == (5, 5)
+    assert seen.conditions == ["clean", "contrast-1"]
+    assert rest.conditions == ["contrast-5", "salt_and_pepper-1", "salt_and_pepper-5"]
+    assert (rest.last.done, rest.last.total) == (250, 250)
     assert whole.models == measure_robustness({"dense": small_model()}, data, FEW).models
 
 
-def test_two_names_of_the_same_weights_are_measured_once():
-    seen = []
+def test_a_stop_acts_within_a_batch():
+    watched, asked = recorder("r", 1.0), []
     found = measure_robustness(
-        {"one": small_model(), "two": small_model()}, byte_data(), FEW, report=seen.append
+        {"r": watched}, byte_data(), RobustnessSettings(num_samples=130),
+        should_stop=lambda: bool(asked.append(1)) or len(asked) > 1,
+    )  # fmt: skip
+    assert [len(images) for images in watched.module.seen] == [100]
+    assert not found.models[0].hits
+
+
+def test_two_names_of_the_same_weights_are_measured_once():
+    seen = Told()
+    found = measure_robustness(
+        {"one": small_model(), "two": small_model()}, byte_data(), FEW, report=seen
     )
-    assert len(seen) == 1 + len(FEW.conditions)
+    assert len(seen.conditions) == 1 + len(FEW.conditions)
     assert found.models[0].hits == found.models[1].hits
 
 

@@ -1,6 +1,6 @@
 """Robustness: accuracy on corrupted test images, the same images for every model."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from workbench.corruptions import CORRUPTIONS
 from workbench.curve_cache import PointCache
-from workbench.data import Data, Split
+from workbench.data import Data
 from workbench.device import on_device
 from workbench.errors import SettingsError
 from workbench.metrics import BATCH, is_right
@@ -42,8 +42,9 @@ def measure_robustness(
         settings: Which corruptions, how strong, on how many images.
         cache: Remembers what was measured, by the digests of model and data and by settings.
         device: Where to compute.
-        report: Hears of every condition of every model; ``values`` names both and the accuracy.
-        should_stop: Asked before each; True ends with what is there so far.
+        report: Hears of every batch; after every condition ``values`` names it, each model and
+            its accuracy.
+        should_stop: Asked before every batch; True ends with the conditions that are whole.
 
     Raises:
         DataError: If the data do not fit a model.
@@ -56,26 +57,29 @@ def measure_robustness(
     split = data.split("test", settings.num_samples, settings.seed)
     digests = {name: model.digest for name, model in models.items()}
     memory = _Memory(cache, data, settings)
-    by_digest = {model.digest: model for model in models.values()}
+    modules = {model.digest: on_device(model.module, device) for model in models.values()}
     wanted = [(CLEAN, 0), *settings.conditions]
-    total, done = len(wanted) * len(by_digest), 0
+    total, done = len(wanted) * len(modules) * len(split), 0
     scale = PixelScale(data)
     for name, level in wanted:
         condition = condition_name(name, level)
-        missing = [d for d in by_digest if condition not in memory.hits(d)]
-        done += len(by_digest) - len(missing)
-        if missing and should_stop():
-            break
-        modules = [on_device(by_digest[digest].module, device) for digest in missing]
-        shown = _title(name, level)
-        rights = _classify(
-            modules, corrupted_batches(split, scale, name, level, settings.seed), split, device
-        )
+        missing = [d for d in modules if condition not in memory.hits(d)]
+        done += (len(modules) - len(missing)) * len(split)
+        batches = corrupted_batches(split, scale, name, level, settings.seed)
+        rights: list[list[np.ndarray]] = [[] for _ in missing]
+        for number, images in enumerate(batches if missing else ()):
+            if should_stop():
+                return read_robustness(digests, data, settings, memory=memory)
+            labels = split.labels[number * BATCH : (number + 1) * BATCH]
+            for digest, right in zip(missing, rights, strict=True):
+                right.append(_classify(modules[digest], images, labels, device))
+            done += len(missing) * len(labels)
+            report(Progress(done, total, _title(name, level)))
         for digest, right in zip(missing, rights, strict=True):
-            done += 1
-            memory.add(digest, condition, right)
-            values = {"condition": condition, "model": digest, "accuracy": float(right.mean())}
-            report(Progress(done, total, shown, values))
+            found = np.concatenate(right)
+            memory.add(digest, condition, found)
+            values = {"condition": condition, "model": digest, "accuracy": float(found.mean())}
+            report(Progress(done, total, _title(name, level), values))
     return read_robustness(digests, data, settings, memory=memory)
 
 
@@ -131,18 +135,13 @@ class _Memory:
 
 
 def _classify(
-    modules: list[nn.Module], batches: Iterator[Tensor], split: Split, device: torch.device | str
-) -> list[np.ndarray]:
-    """Which images each network recognises, one boolean array ``(samples,)`` a network."""
-    if not modules:
-        return []
-    rights: list[list[np.ndarray]] = [[] for _ in modules]
+    module: nn.Module, images: Tensor, labels: Tensor, device: torch.device | str
+) -> np.ndarray:
+    """Which images a network recognises, boolean ``(batch,)``."""
     with torch.inference_mode():
-        for number, images in enumerate(batches):
-            labels = split.labels[number * BATCH : (number + 1) * BATCH]
-            for module, right in zip(modules, rights, strict=True):
-                right.append(is_right(module(images.to(device)).float().cpu(), labels).numpy())
-    return [np.concatenate(right) for right in rights]
+        outputs = module(images.to(device)).float().cpu()
+    right: np.ndarray = is_right(outputs, labels).numpy()
+    return right
 
 
 def _title(corruption: str, severity: int) -> str:

@@ -17,6 +17,7 @@ from workbench.ui.job_panel import is_active, show_job, start_job
 from workbench.ui.job_scope import job_of_bench
 from workbench.ui.run_shelf import ShelvedRun
 from workbench.ui.theme import is_dark, percent
+from workbench.ui.words import explain
 
 if TYPE_CHECKING:
     from workbench.class_metrics import ClassChange, ClassMetrics, ClassScore
@@ -155,16 +156,15 @@ def _show_table(
                 help=_("McNemar's exact test at 5 %, adjusted for the number of classes (Holm)."),
             ),
             "recall": column.TextColumn(
-                _("Recall, %"),
-                help=_("Part of the images of the class that are found, dense → pruned, with 95 % "
-                       "intervals."),
+                _("Recall, dense → pruned"),
+                help=explain("recall"),
             ),
             "precision": column.TextColumn(
-                _("Precision, %"),
-                help=_("Part of the images taken for the class that are of it, dense → pruned."),
+                _("Precision, dense → pruned"),
+                help=explain("precision"),
             ),
             "f1": column.TextColumn(
-                _("F1, %"), help=_("Harmonic mean of recall and precision, dense → pruned."),
+                _("F1, dense → pruned"), help=explain("F1"),
             ),
         },
     )  # fmt: skip
