@@ -209,3 +209,18 @@ def test_what_was_made_before_a_refusal_is_told(capsys, tmp_path):
     found = capsys.readouterr()
     assert [one["key"] for one in json.loads(found.out)["results"]] == ["cluster:2"]
     assert "Every width of digits-mlp" in found.err
+
+
+def test_pruning_can_end_with_a_compressed_file(capsys, tmp_path):
+    out = tmp_path / "out"
+    words = ["prune", "digits-mlp", "--method", "global", "--sparsity", "0.6", "--repair", "none",
+             "--out", str(out), "--quantise", "cluster:4", "--json", "-"]  # fmt: skip
+    assert main(words) == 0
+    values = json.loads(capsys.readouterr().out)
+    (made,) = values["quantised"]["results"]
+    model = load_compressed(tmp_path / "out-quantised" / made["file"])
+    pruned = load_model(out / "weights.safetensors")
+    for name, weight in pruned.module.named_parameters():
+        if weight.ndim >= 2:
+            assert torch.equal(model.module.get_parameter(name) == 0, weight == 0)
+    assert values["quantised"]["before"]["accuracy"] == values["pruned"]["accuracy"]

@@ -11,6 +11,7 @@ from workbench.cli.allocation_options import add_allocation_options, add_floor_o
 from workbench.cli.choices import check_choice, list_choices
 from workbench.cli.freeze_options import add_freeze_option
 from workbench.cli.more_verbs import MORE_VERBS
+from workbench.cli.quantise_options import add_quantise_after
 from workbench.cli.shared_options import (
     DATA_HELP,
     MODEL_HELP,
@@ -216,6 +217,7 @@ def _add_prune(parser: argparse.ArgumentParser) -> None:
     add_training_options(parser)
     add_allocation_options(parser)
     parser.add_argument("--out", metavar="DIR", help="export to this folder; no export if left out")
+    add_quantise_after(parser)
     add_compute(parser)
     add_json(parser)
     offer(

@@ -11,6 +11,7 @@ from workbench.cli.choices import BUDGETS, check_choice
 from workbench.cli.export_verb import exported_text
 from workbench.cli.output import percent, write_json
 from workbench.cli.progress import ProgressLine
+from workbench.cli.quantise_verb import quantise_after, wanted_after
 from workbench.cli.training_options import training_settings
 from workbench.cli.verbs import (
     Outcome,
@@ -42,6 +43,7 @@ def prune(arguments: Namespace) -> Outcome:
     _check_source_of_plan(arguments)
     device = choose_device(arguments.device)
     settings = training_settings(arguments)
+    wanted_after(arguments)
     if arguments.out:
         check_target(Path(arguments.out))
     model = open_model(arguments)
@@ -70,10 +72,14 @@ def prune(arguments: Namespace) -> Outcome:
             exported = export_model(
                 pruned.model, data, plan, arguments.out, run=run, dense=model, report=line
             )
+        values |= _result(run, plan, exported)
+        text += f"\n\n{exported_text(exported)}"
+        if arguments.quantise:
+            quantised, more = quantise_after(arguments, pruned.model, data)
+            values, text = values | dict(quantised), f"{text}\n\n{more}"
     except BaseException as error:  # what was measured, perhaps for hours, is told all the same
         raise UnfinishedError((values, text), error) from error
-    values |= _result(run, plan, exported)
-    return values, f"{text}\n\n{exported_text(exported)}"
+    return values, text
 
 
 def _check_source_of_plan(arguments: Namespace) -> None:

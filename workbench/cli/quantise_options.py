@@ -48,6 +48,15 @@ def add_quantise_options(parser: argparse.ArgumentParser) -> None:
     parser.epilog = f"{parser.epilog}\n\n{list_choices('method', METHODS)}"
 
 
+def add_quantise_after(parser: argparse.ArgumentParser) -> None:
+    """The option of ``prune`` that quantises what it ends with."""
+    parser.add_argument(
+        "--quantise", metavar="A,B,...", type=read_words, default=(),
+        help="replace the weights as well, as workbench quantise does: cluster:5, int8_static; "
+        "the files go into DIR-quantised",
+    )  # fmt: skip
+
+
 def add_restore_options(parser: argparse.ArgumentParser) -> None:
     """Options of ``restore``."""
     parser.add_argument("file", metavar="FILE", help="a .pwc file that workbench quantise wrote")

@@ -1,15 +1,22 @@
 """The verb ``quantise``."""
 
 from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
+
+import torch
 
 from workbench.cli.output import percent, table
 from workbench.cli.progress import ProgressLine
 from workbench.cli.verbs import Outcome, UnfinishedError, describe, open_data, open_model
+from workbench.data import Data
 from workbench.device import choose_device
+from workbench.errors import SettingsError
 from workbench.export.folder import storage_errors
+from workbench.model import Model
 from workbench.replacement import REPLACEMENTS, ReplacementSettings, parse_replacement
 from workbench.replacing import Replaced, State, describe_state, replace_weights
+from workbench.run_export import QUANTISED
 
 
 def quantise(arguments: Namespace) -> Outcome:
@@ -17,10 +24,50 @@ def quantise(arguments: Namespace) -> Outcome:
     wanted = [_settings(arguments, text) for text in arguments.method]
     device = choose_device(arguments.device)
     folder = Path(arguments.out)
-    with storage_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
     model = open_model(arguments)
     data = open_data(arguments, model)
+    timed = not arguments.no_time
+    values, text = quantise_model(model, data, wanted, folder, timed=timed, device=device)
+    return describe(model, data) | dict(values), text
+
+
+def quantise_after(arguments: Namespace, model: Model, data: Data) -> Outcome:
+    """What ``prune --quantise`` does with the model it ends with, in a folder beside the export."""
+    wanted = wanted_after(arguments)
+    folder = Path(f"{arguments.out}{QUANTISED}")
+    device = choose_device(arguments.device)
+    try:
+        values, text = quantise_model(model, data, wanted, folder, device=device)
+    except UnfinishedError as part:  # prune tells what it measured; the files that are there stay
+        raise part.error from None
+    return {"quantised": values}, text
+
+
+def wanted_after(arguments: Namespace) -> list[ReplacementSettings]:
+    """What ``prune --quantise`` asks for; refused before any work is done.
+
+    Raises:
+        SettingsError: If a replacement is none, or there is no folder for its file.
+    """
+    wanted = [parse_replacement(text, seed=arguments.seed or 0) for text in arguments.quantise]
+    if wanted and not arguments.out:
+        raise SettingsError(
+            "--quantise writes files, and no folder is given.", "Give one with --out DIR."
+        )
+    return wanted
+
+
+def quantise_model(
+    model: Model, data: Data, wanted: Sequence[ReplacementSettings], folder: Path, *,
+    timed: bool = True, device: torch.device | str = "cpu",
+) -> Outcome:  # fmt: skip
+    """Replace the weights of a model in every way that is wanted.
+
+    Raises:
+        UnfinishedError: With what was made before something was refused.
+    """
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     found: list[Replaced] = []
     with ProgressLine() as line:
         line.start(f"Measuring {model.name}")
@@ -29,18 +76,15 @@ def quantise(arguments: Namespace) -> Outcome:
             for settings in wanted:
                 line.start(f"{REPLACEMENTS[settings.method].title}: {model.name}")
                 one = replace_weights(
-                    model, data, settings, folder, timed=not arguments.no_time, report=line,
-                    device=device,
-                )  # fmt: skip
+                    model, data, settings, folder, timed=timed, report=line, device=device
+                )
                 assert one is not None  # nothing asks it to stop
                 found.append(one)
         except BaseException as error:  # what was made is told all the same
             if not found:
                 raise
-            raise UnfinishedError(
-                _outcome(describe(model, data), before, found, folder), error
-            ) from error
-    return _outcome(describe(model, data), before, found, folder)
+            raise UnfinishedError(_outcome(before, found, folder), error) from error
+    return _outcome(before, found, folder)
 
 
 def _settings(arguments: Namespace, text: str) -> ReplacementSettings:
@@ -50,10 +94,8 @@ def _settings(arguments: Namespace, text: str) -> ReplacementSettings:
     )  # fmt: skip
 
 
-def _outcome(
-    about: dict[str, object], before: State, found: list[Replaced], folder: Path
-) -> Outcome:
-    values = about | {
+def _outcome(before: State, found: list[Replaced], folder: Path) -> Outcome:
+    values = {
         "before": before.to_dict(),
         "results": [
             one.to_dict() | {"compression_ratio": before.bytes / one.bytes} for one in found

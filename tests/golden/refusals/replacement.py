@@ -244,6 +244,12 @@ def command_quantise_without_method(folder):
 
 
 @MAKERS
+def command_prune_quantise_nowhere(folder):
+    """Files of a replacement without a folder for them."""
+    run("prune", "digits-mlp", "--method", "uniform", "--sparsity", "0.5", "--quantise", "cluster")
+
+
+@MAKERS
 def command_quantise_unknown_coding(folder):
     """A coding with a letter missing."""
     run("quantise", "digits-mlp", "--method", "cluster", "--coding", "rang", "--out", folder)
