@@ -5,7 +5,7 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
 from workbench.errors import PlanError
-from workbench.groups import Group, Groups
+from workbench.groups import Groups
 from workbench.plan import PruningPlan
 
 MOST_LISTED = 8
@@ -34,22 +34,21 @@ def frozen_groups(groups: Groups, patterns: Iterable[str]) -> dict[str, str]:
         PlanError: If a pattern fits nothing that can be pruned.
     """
     found: dict[str, str] = {}
+    known = _names(groups)
     for pattern in patterns:
-        names = [group.name for group in groups.prunable if _fits(groups, group, pattern)]
-        if not names:
+        fitting = [group.name for group in groups.prunable if _fits(known[group.name], pattern)]
+        if not fitting:
             raise _refusal(groups, pattern)
-        for name in names:
+        for name in fitting:
             found.setdefault(name, pattern)
     return {group.name: found[group.name] for group in groups.prunable if group.name in found}
 
 
 def fitting_patterns(groups: Groups, patterns: Iterable[str]) -> tuple[str, ...]:
     """Those of the patterns that freeze anything: at another granularity others may."""
-    return tuple(
-        pattern
-        for pattern in patterns
-        if any(_fits(groups, group, pattern) for group in groups.prunable)
-    )
+    known = _names(groups)
+    everything = [name for group in groups.prunable for name in known[group.name]]
+    return tuple(pattern for pattern in patterns if _fits(everything, pattern))
 
 
 def hold_frozen(
@@ -104,19 +103,31 @@ def suggest_patterns(groups: Groups) -> tuple[str, ...]:
     return (*(f"{stem}.*" for stem in several), *names)
 
 
-def _fits(groups: Groups, group: Group, pattern: str) -> bool:
-    """Whether a pattern names a group, a layer of it, or a layer that shares a weight of it."""
-    sharing = [
-        row.layer_name for row in groups.inspection.layers if row.shares_with in group.layers
-    ]
-    return any(fnmatchcase(name, pattern) for name in (group.name, *group.layers, *sharing))
+def _names(groups: Groups) -> dict[str, tuple[str, ...]]:
+    """Every group with its name, its layers' and those of layers that share a weight of it."""
+    sharing: dict[str, list[str]] = {}
+    for row in groups.inspection.layers:
+        if row.shares_with:
+            sharing.setdefault(row.shares_with, []).append(row.layer_name)
+    return {
+        group.name: (
+            group.name, *group.layers,
+            *(name for layer in group.layers for name in sharing.get(layer, ())),
+        )
+        for group in groups.groups
+    }  # fmt: skip
+
+
+def _fits(names: Iterable[str], pattern: str) -> bool:
+    return any(fnmatchcase(name, pattern) for name in names)
 
 
 def _refusal(groups: Groups, pattern: str) -> PlanError:
     """Nothing fits: say what the pattern does fit, what is nearest, and what there is."""
     names = list(groups.by_name)
+    known = _names(groups)
     dense = [
-        group for group in groups.groups if not group.prunable and _fits(groups, group, pattern)
+        group for group in groups.groups if not group.prunable and _fits(known[group.name], pattern)
     ]
     if dense:
         return PlanError(

@@ -21,7 +21,7 @@ from workbench.plan import PruningPlan, digest_of_json
 from workbench.progress import Progress, Report, ShouldStop
 from workbench.prune import Pruned, prune
 from workbench.refine import refine
-from workbench.repair import has_batch_norm, repair
+from workbench.repair import repair
 from workbench.speedup import measure_speedup
 from workbench.trials import TrialSettings
 
@@ -100,19 +100,17 @@ class Bench:
     def learn(self, factor: float, report: Report) -> PruningPlan | None:
         """The cost-aware plan of the exponent that loses least at a budget; None where stopped.
 
-        Validation images decide. The repair is the quick one: of statistics, where there are any.
+        Validation images decide, after the repair that everybody gets.
         """
         settings = self._settings
-        way = settings.repair
-        if way == "full":
-            way = "bn" if has_batch_norm(self._model.module) else "none"
         found = learn_trade_off(
             self._model, self._data,
             lambda trade_off: allocated(
                 self._model, self.groups, settings, LEARNT, factor, latencies=self._latencies,
                 trade_off=trade_off,
             ),
-            groups=self.groups, settings=TrialSettings(way, LEARNING_SAMPLES, settings.seed),
+            groups=self.groups,
+            settings=TrialSettings(settings.repair, LEARNING_SAMPLES, settings.seed),
             device=self._device, report=report, should_stop=self._should_stop,
         )  # fmt: skip
         return None if found is None or self._should_stop() else found.plan

@@ -3,21 +3,24 @@
 from workbench.cli.output import table
 from workbench.groups import Groups
 from workbench.plan import PruningPlan
+from workbench.stages import stage_of_groups
 
 
 def groups_text(groups: Groups) -> str:
     """A table of the groups for people, and below it why some cannot be cut."""
     rows, reasons = [], []
+    stages = stage_of_groups(groups)
     for group in groups.groups:
         others = len(group.layers) + len(group.consumers) - 1
         rows.append([
             group.name, group.unit, f"{group.num_units:,}", str(others) if others else "",
             f"{group.num_params:,}", f"{group.macs:,}",
+            stages[group.name].title if group.name in stages else "",
             ("protected" if group.protected else "yes") if group.prunable else "no",
         ])  # fmt: skip
         if not group.prunable:
             reasons.append(f"{group.name}: {group.reason}")
-    heads = ["group", "unit", "units", "layers with it", "parameters", "MACs", "prunable"]
+    heads = ["group", "unit", "units", "layers with it", "parameters", "MACs", "stage", "prunable"]
     title = f"Groups at granularity {groups.granularity.name}"
     return "\n".join([title, table(heads, rows), *reasons])
 

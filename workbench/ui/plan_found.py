@@ -54,18 +54,19 @@ def search(way: str, title: str, *, unit: str, method: str, **more: object) -> N
         title: What its panel shows.
         unit: Of a budget.
         method: Name of an allocation.
-        more: What this kind is told besides.
+        more: What this kind is told besides; perhaps another repair than the quick one.
     """
     session.require_data()
     plan = session.plan()
     curves = plan_goal.curves_at_hand()
     own = PruningPlan.from_dict(plan.to_dict() | {"model": session.require_model().digest})
+    asked = {"repair": quick_repair()} | more
     request = session.job_request(
-        plan=own.to_dict(), unit=unit, method=method, repair=quick_repair(), num_samples=SAMPLES,
+        plan=own.to_dict(), unit=unit, method=method, num_samples=SAMPLES,
         curves=curve_shelf.key_of(curves) if curves else "",
         protected=list(plan_state.protected()), locked=list(plan_limits.held(plan.granularity)),
         bounds={name: list(ends) for name, ends in plan_limits.bounds(plan.granularity).items()},
-        trade_off=plan_goal.trade_off(), **more,
+        trade_off=plan_goal.trade_off(), **asked,
     )  # fmt: skip
     start_job(way, title, request)
 

@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from workbench.jobs import JobView
-from workbench.ui import plan_found, plan_goal
+from workbench.ui import plan_found, plan_goal, session
 from workbench.ui.equaliser.text import prediction_basis
 from workbench.ui.errors import callback, plain
 from workbench.ui.i18n import _
@@ -18,7 +18,7 @@ from workbench.ui.job_panel import is_active, show_job
 from workbench.ui.plan_found import TRADE_OFF
 from workbench.ui.plan_goal import Goal
 from workbench.ui.plan_target import NARROW
-from workbench.ui.repair_choice import quick_repair
+from workbench.ui.repair_choice import usual_repair
 from workbench.ui.theme import percent
 
 _MOST = 4.0
@@ -49,15 +49,21 @@ def show_trade_off() -> None:
         help=_(
             "Tries a few trade-offs at the same budget and takes the plan that loses least, on "
             "up to {samples:,} validation images, {repaired}."
-        ).format(samples=plan_found.SAMPLES, repaired=prediction_basis(quick_repair())),
+        ).format(samples=plan_found.SAMPLES, repaired=prediction_basis(_repair())),
     )  # fmt: skip
 
 
 def learn(goal: Goal) -> None:
     """Begin to learn the trade-off for a goal; the plan is put on the bench when it is found."""
     plan_found.search(
-        TRADE_OFF, _("Learning the trade-off"), unit=goal.unit, method=goal.method, kept=goal.part
-    )
+        TRADE_OFF, _("Learning the trade-off"), unit=goal.unit, method=goal.method, kept=goal.part,
+        repair=_repair(),
+    )  # fmt: skip
+
+
+def _repair() -> str:
+    """The one that the plan will get: what is best after a quick one may not be best after it."""
+    return usual_repair(session.setting("repair"))
 
 
 def take_learnt() -> None:
