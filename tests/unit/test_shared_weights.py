@@ -20,7 +20,7 @@ from workbench.loading.skeleton import rebuild
 from workbench.metrics import score
 from workbench.model import Model
 from workbench.plan import PruningPlan
-from workbench.prune import preview, prune
+from workbench.prune import preview, prune, restore_pruned
 from workbench.reconstruct import reconstruct_
 from workbench.repair import reestimate_batch_norm_, repair
 from workbench.saving import encode_pruned
@@ -299,3 +299,14 @@ def test_sharing_is_put_back():
     assert second_names(other) == {}
     share_(other, second_names(one))
     assert other.right.weight is other.left.weight
+
+
+@pytest.mark.parametrize("granularity", ["weight", "channel"])
+def test_what_a_store_keeps_of_a_run_shares_its_weights_again(granularity):
+    model = load_model("digits-shared")
+    plan = PruningPlan({"near": 0.5}, granularity)
+    pruned = prune(model, plan)
+    tensors = {name: tensor.clone() for name, tensor in pruned.tensors().items()}
+    again = restore_pruned(model, plan, tensors)
+    assert again.model.module.far.weight is again.model.module.near.weight
+    assert again.model.digest == pruned.model.digest

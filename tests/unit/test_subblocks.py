@@ -7,7 +7,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.small import small_model
 from workbench.accounting import size_of_plan
+from workbench.allocation import Budget, allocate
 from workbench.granularity import parse_granularity
 from workbench.groups import find_groups, layer_groups
 from workbench.layers import inspect
@@ -180,3 +182,14 @@ def test_a_network_loses_what_its_plan_says(name):
 def test_a_network_without_such_kernels_has_nothing_to_prune():
     inspection = inspect(load_model("digits-mlp"))
     assert not layer_groups(inspection, "subblock:2x2").prunable
+
+
+@pytest.mark.parametrize("method", ["uniform", "global", "lamp"])
+@pytest.mark.parametrize("name", ["subblock:3x3", "subblock:2x2:disjoint"])
+def test_budgets_hold_for_the_pruned_network_itself(method, name):
+    model = small_model()
+    plan = allocate(model, method, budget=Budget("params", 0.8), granularity=name)
+    kept = sum(int(p.count_nonzero()) for p in prune(model, plan).model.module.parameters())
+    total = sum(p.numel() for p in model.module.parameters())
+    assert kept <= 0.8 * total
+    assert kept > 0.8 * total - 3 * 9
