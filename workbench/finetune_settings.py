@@ -31,7 +31,7 @@ class FineTuneSettings:
 
     Attributes:
         optimizer: A name in ``OPTIMIZERS``.
-        lr: Highest learning rate; None takes the optimiser's usual one.
+        lr: Highest learning rate; None takes the optimiser's usual one, lower with distillation.
         epochs: Passes over the training images; 0 trains nothing.
         seconds: Time to train for instead of ``epochs``; None goes by epochs. By time, results
             depend on how busy the machine is.

@@ -13,6 +13,7 @@ in results/finetuning_options.md are written from there.
 """
 
 import argparse
+import dataclasses
 import json
 import statistics
 import time
@@ -36,6 +37,10 @@ ROWS, TABLES = RESULTS / "finetuning_options.jsonl", RESULTS / "finetuning_optio
 MODELS = ("digits-mlp", "fashion-lenet5")
 EPOCHS = {"digits-mlp": 20}
 FEW_EPOCHS = 2
+IMAGES = 4_000
+RATE_EPOCHS = 1
+ALL = 1_000_000
+"""Images, for all there are."""
 SPARSITY = 0.95
 SEEDS = (0, 1, 2)
 SEVERITY = 3
@@ -53,12 +58,14 @@ class Case(NamedTuple):
     lr: str
     epochs: int
     seed: int
+    images: int
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", nargs="*", default=list(MODELS))
     parser.add_argument("--seeds", nargs="*", type=int, default=list(SEEDS))
+    parser.add_argument("--images", type=int, default=IMAGES, help="of an epoch, and to test on")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--write", action="store_true", help="only write the tables")
     arguments = parser.parse_args()
@@ -66,7 +73,7 @@ def main() -> None:
     RESULTS.mkdir(exist_ok=True)
     if not arguments.write:
         done = {Case(*(row[key] for key in Case._fields)) for row in read_rows()}
-        for case in wanted(arguments.models, arguments.seeds):
+        for case in wanted(arguments.models, arguments.seeds, arguments.images):
             if case not in done:
                 row = case._asdict() | measured(case)
                 with ROWS.open("a", encoding="utf-8") as file:
@@ -77,7 +84,7 @@ def main() -> None:
     print(TABLES.read_text("utf-8"))
 
 
-def wanted(models: Sequence[str], seeds: Sequence[int]) -> Iterator[Case]:
+def wanted(models: Sequence[str], seeds: Sequence[int], images: int) -> Iterator[Case]:
     """Every row: options without and with repair, schedules, then learning rates."""
     schedules = [name for name, one in FINETUNING.items() if one.factor and name != PLAIN]
     for model in models:
@@ -85,17 +92,18 @@ def wanted(models: Sequence[str], seeds: Sequence[int]) -> Iterator[Case]:
         for repair, options in (("full", OPTIONS), ("none", OPTIONS), ("none", schedules)):
             for option in options:
                 for seed in seeds:
-                    yield Case(model, repair, option, "automatic", epochs, seed)
+                    yield Case(model, repair, option, "automatic", epochs, seed, images)
     for model in models:
-        for epochs in sorted({1, EPOCHS.get(model, FEW_EPOCHS)}):
-            for lr in ("automatic", "usual"):
-                for seed in seeds:
-                    yield Case(model, "full", PLAIN, lr, epochs, seed)
+        for lr in ("automatic", "usual"):
+            for seed in seeds:
+                yield Case(model, "full", PLAIN, lr, RATE_EPOCHS, seed, ALL)
 
 
 def measured(case: Case) -> dict[str, Any]:
     """Train and measure on the test images; the split is for these final numbers alone."""
     model, data, pruned = beginning(case.model, case.repair)
+    start = data.num_validation + case.images
+    brief = dataclasses.replace(data, x_train=data.x_train[:start], y_train=data.y_train[:start])
     settings = wb.FineTuneSettings.from_dict(
         {
             "epochs": case.epochs,
@@ -104,14 +112,14 @@ def measured(case: Case) -> dict[str, Any]:
         }
         | dict(FINETUNING[case.option].settings)
     )
-    start = time.perf_counter()
-    tuned = wb.finetune(pruned, data, settings, gentle=case.repair == "full")
-    seconds = time.perf_counter() - start
-    found = accuracies(tuned.pruned.model, case.model)
+    began = time.perf_counter()
+    tuned = wb.finetune(pruned, brief, settings, gentle=case.repair == "full")
+    seconds = time.perf_counter() - began
     return {
-        "dense": accuracies(model, case.model),
-        "before": accuracies(pruned.model, case.model),
-        "after": found,
+        "dense": accuracies(model, case.model, case.images),
+        "before": accuracies(pruned.model, case.model, case.images),
+        "after": accuracies(tuned.pruned.model, case.model, case.images),
+        "validation": [entry["accuracy"] for entry in tuned.history],
         "best_epoch": tuned.best_epoch,
         "highest_lr": tuned.highest_lr,
         "seconds": round(seconds, 2),
@@ -127,15 +135,17 @@ def beginning(name: str, repair: str) -> tuple[wb.Model, wb.Data, wb.Pruned]:
     return model, data, wb.repair(pruned, data, repair).pruned
 
 
-def accuracies(model: wb.Model, name: str) -> dict[str, float]:
-    """On the test images, clean and noisy."""
-    return {kind: score(model.module, split).accuracy for kind, split in views(name).items()}
+@cache
+def accuracies(model: wb.Model, name: str, images: int) -> dict[str, float]:
+    """On test images, clean and noisy."""
+    return {kind: score(model.module, part).accuracy for kind, part in views(name, images).items()}
 
 
 @cache
-def views(name: str) -> Mapping[str, Split]:
-    """The test images, clean and noisy, ready for the network."""
+def views(name: str, count: int) -> Mapping[str, Split]:
+    """The first test images, clean and noisy, ready for the network."""
     data = beginning(name, "none")[1]
+    data = dataclasses.replace(data, x_test=data.x_test[:count], y_test=data.y_test[:count])
     clean = data.split("test")
     found = {"clean": clean}
     shape = (1, -1, 1, 1)
@@ -163,7 +173,9 @@ def tables(rows: list[dict[str, Any]]) -> str:
         f"Test accuracy in percent of models with {SPARSITY:.0%} of all weights pruned by one "
         "global ranking, mean and standard deviation over the seeds. Written by "
         "`python -m tests.benchmarks.finetuning_options` from the rows beside this file. The noisy "
-        f"images have severity {SEVERITY} of `workbench.corruptions`.",
+        f"images have severity {SEVERITY} of `workbench.corruptions`. An epoch has "
+        f"{' or '.join(f'{count:,}' for count in sorted({r['images'] for r in rows} - {ALL}))} "
+        "training images, and as many test images are classified, fewer where a sample has fewer.",
     ]
     for model in sorted({row["model"] for row in rows}):
         for repair in ("full", "none"):
@@ -173,10 +185,10 @@ def tables(rows: list[dict[str, Any]]) -> str:
 
 
 def options_table(model: str, repair: str, rows: list[dict[str, Any]]) -> list[str]:
-    longest = max((row["epochs"] for row in rows), default=0)
-    rows = [row for row in rows if row["lr"] == "automatic" and row["epochs"] == longest]
+    rows = [row for row in rows if row["images"] < ALL]
     if not rows:
         return []
+    longest = max(row["epochs"] for row in rows)
     lines = [
         "",
         f"## {model}, repair {repair!r}, {longest} epochs",
@@ -198,24 +210,28 @@ def options_table(model: str, repair: str, rows: list[dict[str, Any]]) -> list[s
 
 def rates_table(rows: list[dict[str, Any]]) -> list[str]:
     """Automatic against usual learning rate, right after a full repair."""
-    rows = [row for row in rows if row["repair"] == "full" and row["option"] == PLAIN]
+    rows = [row for row in rows if row["images"] == ALL]
     lines = [
         "",
         "## Learning rate right after a full repair",
         "",
-        "| sample | epochs | repaired | automatic: rate | accuracy | usual: rate | accuracy |",
+        "All training images. The test accuracy is that of the best epoch on validation images, "
+        "the one before training among them; the last epoch shows where the training itself went.",
+        "",
+        "| sample | epochs | learning rate | validation, repaired | validation, last epoch "
+        "| test, repaired | test, kept |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
-    for model, epochs in sorted({(row["model"], row["epochs"]) for row in rows}):
-        cells = []
-        for lr in ("automatic", "usual"):
-            same = [r for r in rows if (r["model"], r["epochs"], r["lr"]) == (model, epochs, lr)]
-            if same:
-                accuracy = spread([row["after"]["clean"] for row in same])
-                cells += [f"{same[0]['highest_lr']:g}", accuracy]
-        if len(cells) == 4:
-            before = next(row["before"]["clean"] for row in rows if row["model"] == model)
-            lines.append(f"| {model} | {epochs} | {100 * before:.2f} | {' | '.join(cells)} |")
+    for model, lr in sorted({(row["model"], row["lr"]) for row in rows}):
+        same = [row for row in rows if (row["model"], row["lr"]) == (model, lr)]
+        cells = [
+            model, str(same[0]["epochs"]), f"{same[0]['highest_lr']:g} ({lr})",
+            f"{100 * same[0]['validation'][0]:.2f}",
+            spread([row["validation"][-1] for row in same]),
+            f"{100 * same[0]['before']['clean']:.2f}",
+            spread([row["after"]["clean"] for row in same]),
+        ]  # fmt: skip
+        lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 

@@ -299,6 +299,21 @@ def test_rewinding_takes_rate_and_length_from_the_card() -> None:
     assert plan_course(FineTuneSettings(), dense).highest == 0.05, "other schedules ignore it"
 
 
+def test_an_automatic_learning_rate_makes_up_for_the_teachers_larger_gradients(data: Data) -> None:
+    settings = FineTuneSettings(distillation=0.6, temperature=5.0)
+    dense = small_model()
+    assert plan_course(settings, dense).highest == pytest.approx(0.05 / (0.4 + 0.6 * 5))
+    assert plan_course(replace(settings, lr=0.05), dense).highest == 0.05
+    assert plan_course(replace(settings, temperature=1.0), dense).highest == pytest.approx(0.05)
+    slopes = []
+    for temperature in (1.0, 5.0):  # small logits, where the probabilities hardly differ
+        outputs = torch.zeros(1, 3, requires_grad=True)
+        labels_as_answers = 50 * temperature * torch.tensor([[1.0, 0.0, 0.0]])
+        distillation_loss(outputs, labels_as_answers, temperature).backward()
+        slopes.append(float(outputs.grad.norm()))
+    assert slopes[1] / slopes[0] == pytest.approx(5), "the gradient grows with the temperature"
+
+
 def test_only_an_automatic_learning_rate_is_gentle(pruned: Pruned, data: Data) -> None:
     for settings, highest in ((QUICK, 0.05), (replace(QUICK, lr=None), 0.005)):
         tuned = finetune(pruned, data, settings, gentle=True)

@@ -29,8 +29,9 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--lr", type=float,
-        help="highest learning rate; if left out the optimizer's usual one, or a tenth of it after "
-        "a full repair, which large steps would undo first",
+        help="highest learning rate; if left out the optimizer's usual one, a tenth of it after a "
+        "full repair, which large steps would undo first, and less with distillation at a high "
+        "temperature, which makes steps larger",
     )  # fmt: skip
     group.add_argument(
         "--batch-size", metavar="N", type=int, default=_USUAL.batch_size, help="(%(default)s)"

@@ -17,6 +17,10 @@ RETRACED = 0.3
 def plan_course(settings: FineTuneSettings, dense: Model, gentle: bool = False) -> Course:
     """What the schedule of a training starts from.
 
+    An automatic learning rate is lowered where a teacher makes the gradients larger: those of the
+    softened answers grow with the temperature T, so that with a weight a of the teacher the loss
+    moves the weights about ``1 - a + a T`` times as far (Hinton et al. 2015, section 2).
+
     Args:
         settings: How to train.
         dense: The model before pruning; its card may tell how it was trained.
@@ -34,6 +38,8 @@ def plan_course(settings: FineTuneSettings, dense: Model, gentle: bool = False) 
             retraced = min(1.0, max(1, settings.epochs) / recipe["epochs"])
         if settings.lr is None and recipe.get("optimizer") == settings.optimizer:
             highest = recipe.get("lr", highest)
+    if settings.lr is None:
+        highest /= 1 - settings.distillation + settings.distillation * settings.temperature
     return Course(highest, settings.cycles, retraced)
 
 

@@ -113,8 +113,9 @@ def _ask_how_long(before: FineTuneSettings) -> dict[str, Any]:
         "lr": first[3].number_input(
             _("Learning rate"), 0.0, 10.0, before.lr, format="%.4f", placeholder=_("automatic"),
             help=_(
-                "The highest one; empty takes the optimiser's usual one, or a tenth of it after a "
-                "full repair, which large steps would undo first."
+                "The highest one; empty takes the optimiser's usual one, a tenth of it after a "
+                "full repair, which large steps would undo first, and less with distillation at a "
+                "high temperature, which makes steps larger."
             ),
         ),
     }  # fmt: skip

@@ -48,8 +48,10 @@ METHOD = FineTuning(
     paper='Hinton, Vinyals and Dean 2015, "Distilling the Knowledge in a Neural Network", '
     "section 2",
     needs=("training",),
-    strengths="Often the most accurate way to train a hard-pruned model; any teacher will do.",
-    limits="A second forward pass for every step; the teacher's mistakes are learnt, too.",
+    strengths="Uses what the teacher knows beyond the labels; any network of the same classes will "
+    "do.",
+    limits="A second forward pass for every step; the teacher's mistakes are learnt, too; a high "
+    "temperature makes the steps larger, so it asks for a lower learning rate.",
     settings={"distillation": 0.7, "temperature": 4.0},
     loss=distillation_loss,
 )
