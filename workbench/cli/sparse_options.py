@@ -36,7 +36,9 @@ def add_sparse_options(parser: argparse.ArgumentParser) -> None:
         help="sparsity at which a penalty stops and its zeros are held, or that a schedule "
         "reaches; if left out the method's usual one, or what comes out",
     )  # fmt: skip
-    parser.add_argument("--granularity", default="weight", help="what goes together (%(default)s)")
+    parser.add_argument(
+        "--granularity", help="what goes together; weight, if left out, where the method can"
+    )
     add_freeze_option(parser)
     parser.add_argument(
         "--from-scratch", action="store_true", help="begin with new weights instead of trained ones"

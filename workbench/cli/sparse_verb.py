@@ -21,7 +21,7 @@ from workbench.experiment import Run, Stage
 from workbench.export import check_target, export_model
 from workbench.finetune_settings import FineTuneSettings
 from workbench.prune import Pruned
-from workbench.sparse_training import SparseTrainingSettings
+from workbench.sparse_training import SparseTrainingSettings, get_sparse_method
 from workbench.sparse_training.measured import train_sparse_and_measure
 from workbench.sparse_training.sweeping import prunable_sparsity, settings_of_sweep
 
@@ -79,9 +79,10 @@ def _tries(arguments: Namespace) -> list[SparseTrainingSettings]:
             f"{len(strengths)} strengths are to be tried, but only one model can be exported.",
             "Leave --out away, or give one strength.",
         )
+    granularities = get_sparse_method(arguments.method).granularities
     settings = SparseTrainingSettings(
         method=arguments.method, strength=strengths[0] if strengths else None,
-        target=arguments.target, granularity=arguments.granularity,
+        target=arguments.target, granularity=arguments.granularity or granularities[0],
         freeze=tuple(arguments.freeze) or None, from_scratch=arguments.from_scratch,
         training=_training(arguments, arguments.epochs, arguments.seconds),
         **{name: getattr(arguments, name) for name in OWN},

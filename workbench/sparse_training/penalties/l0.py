@@ -38,7 +38,7 @@ METHOD = SparseMethod(
     strengths="Aims at the count itself and leaves the size of the survivors alone.",
     limits="Noisy: wants more epochs than L1. One more number to learn for every weight.",
     kind="penalty",
-    strength=1.0,
+    strength=10.0,
     strength_help="What it adds to the loss to leave all gates open.",
     addition=_addition,
 )
