@@ -92,7 +92,16 @@ def random_plans(found, choose, count):
 
 @pytest.mark.parametrize(
     "granularity",
-    ["weight", "nm:2:4", "nm:3:8", "block:4x4", "block:2x2:kernel", "kernel", "channel"],
+    [
+        "weight",
+        "nm:2:4",
+        "nm:3:8",
+        "block:4x4",
+        "block:2x2:kernel",
+        "subblock:2x2",
+        "kernel",
+        "channel",
+    ],
 )
 @pytest.mark.parametrize(("count", "every", "multiple"), [(4, 1, 1), (22, 2, 4), (160, 1, 8)])
 def test_sums_and_predictions_equal_pythons(formulas, granularity, count, every, multiple):
@@ -116,7 +125,15 @@ def test_sums_and_predictions_equal_pythons(formulas, granularity, count, every,
 
 
 @pytest.mark.parametrize(
-    "name", ["digits-mlp", "fashion-resnet20", "fashion-mobilenet", "fashion-vit", "fashion-gru"]
+    "name",
+    [
+        "digits-mlp",
+        "digits-shared",
+        "fashion-resnet20",
+        "fashion-mobilenet",
+        "fashion-vit",
+        "fashion-gru",
+    ],
 )
 def test_channel_sums_are_exact_on_the_samples(formulas, name):
     found = find_groups(load_model(name), "channel")

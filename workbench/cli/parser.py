@@ -29,7 +29,7 @@ from workbench.errors import SettingsError
 from workbench.names import suggest
 
 WIDTH = 100
-GRANULARITY_HELP = "what goes together; N:M and blocks take other numbers, too (weight)"
+GRANULARITY_HELP = "what goes together; N:M, blocks and sub-blocks take other numbers, too (weight)"
 FACTORS = "2,4,8,16"
 RAY_HELP = (
     "compute on a Ray cluster: HOST:PORT, ray://HOST:PORT, auto for the one that runs here, local "

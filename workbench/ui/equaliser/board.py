@@ -279,6 +279,8 @@ def _column(
     thinned, most = 0.0, MAX_SPARSITY
     if group.prunable and kind.kind == "nm" and group.layer is not None:
         thinned = most = nearest_sparsity(group.layer.shape, kind, MAX_SPARSITY)
+    elif group.prunable and kind.kind == "subblock" and group.layer is not None:
+        most = min(MAX_SPARSITY, nearest_sparsity(group.layer.shape, kind, MAX_SPARSITY))
     elif group.prunable and unit and group.num_units <= MOST_SNAPPED:
         fewest = group.num_kept(MAX_SPARSITY, multiple)
         most = (group.num_units - fewest) / group.num_units
