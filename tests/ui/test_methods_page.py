@@ -8,7 +8,7 @@ from tests.ui.digits import button, captions, labels, texts
 from workbench.catalogue import methods
 from workbench.catalogue_table import CriteriaTable, summarise
 from workbench.method import FAMILIES
-from workbench.trying import Trial, TryingSettings
+from workbench.trying import Cost, Trial, TryingSettings, costs_key
 from workbench.ui import bench, criteria_table, methods_found, methods_panels
 
 SHORT = {"num_samples": 90, "repair": "none", "shown": 256}
@@ -199,11 +199,23 @@ def test_the_seconds_of_all_methods_stand_on_the_cards(open_app, registry, no_ta
     button(app, "Time all methods").click().run()
     ((_owner, kind, request),) = registry.requests
     assert (kind, request["granularity"]) == ("method_costs", "weight")
-    digits.do("method_costs", ws, digits.arguments(granularity="weight"))
+    key = costs_key(digits.model().digest, digits.data().digest, "weight")
+    costs = {
+        "criterion.taylor": Cost("criterion", "taylor", 1.234).to_dict(),
+        "criterion.fpgm": Cost("criterion", "fpgm", None, "It ranks *channels*.").to_dict(),
+        "criterion.l1": Cost("criterion", "l1", 0.0001).to_dict(),
+        "replacement.cluster": Cost("replacement", "cluster", 12.3).to_dict(),
+    }
+    bench.store().save_settings(ws, {"method_costs": {key: costs}})
     app = open_linked(open_app, ws)
-    assert "not measured yet" not in captions(app)
-    assert "for all scores" in captions(app)
-    assert "**On this model** " in captions(app)
+    shown = captions(app)
+    assert "**Seconds on this model** 1.2 for all scores" in shown
+    assert "**Seconds on this model** under 0.01 for all scores" in shown
+    assert r"**On this model** It ranks \*channels\*." in shown
+    family(app).set_value("replacement").run()
+    assert "**Seconds on this model** 12 for the whole model" in captions(app)
+    next(one for one in app.segmented_control if one.label == "Try on").set_value("channel").run()
+    assert "12 for the whole" not in captions(app), "these were timed on single weights"
 
 
 def test_other_families_lead_to_their_pages(open_app, registry, no_table):
