@@ -37,7 +37,7 @@ METHOD = Corruption(
     ),
     formula=r"\tilde{x} = x * G_\sigma,\quad G_\sigma(d) \propto e^{-d^2 / (2 \sigma^2)}",
     paper='Hendrycks and Dietterich 2019, "Benchmarking Neural Network Robustness to Common '
-    'Corruptions and Perturbations", appendix B (Gaussian blur)',
+    'Corruptions and Perturbations"; Gaussian blur is one of their four extra corruptions',
     strengths="The opposite of noise: it takes fine detail away instead of adding some.",
     limits="On images much below 32 pixels the first severities change next to nothing.",
     unit="standard deviation, pixels",

@@ -73,7 +73,7 @@ METHOD = Ensemble(
     ),
     formula=r"p(c \mid x) \propto \exp\Bigl(b_c + \sum_m \sum_k W_{c,mk}\, p_m(k \mid x)\Bigr)",
     paper='Wolpert 1992, "Stacked Generalization"; Ting and Witten 1999, "Issues in Stacked '
-    'Generalization", section 3',
+    'Generalization"',
     needs=("validation",),
     strengths="Learns which member to trust with which class.",
     limits="Needs labelled validation images; with few of them it fits their accidents.",

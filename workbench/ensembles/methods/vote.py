@@ -47,7 +47,7 @@ METHOD = Ensemble(
     ),
     formula=r"\hat{y} = \arg\max_c \sum_m \mathbb{1}\!\left[\arg\max_k p_m(k \mid x) = c\right]",
     paper='Breiman 1996, "Bagging Predictors", section 1; Hansen and Salamon 1990, "Neural Network '
-    'Ensembles", section II',
+    'Ensembles"',
     strengths="Needs no data at all, and no member can overrule the others by being too sure.",
     limits="Throws away how sure the members are; with two members every disagreement is a tie.",
     make=_make,
