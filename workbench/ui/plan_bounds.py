@@ -11,6 +11,7 @@ from workbench.granularity import parse_granularity
 from workbench.plan import PruningPlan
 from workbench.ui import plan_limits, plan_state, session
 from workbench.ui.i18n import _, ngettext
+from workbench.ui.words import explain
 
 Limits = dict[str, tuple[float, float]]
 
@@ -97,13 +98,7 @@ def _columns(plan: PruningPlan) -> dict[str, Any]:
     structured = parse_granularity(plan.granularity).structured
     return {
         "group": kind.TextColumn(_("Group") if structured else _("Layer"), pinned=True),
-        "stage": kind.TextColumn(
-            _("Stage"),
-            help=_(
-                "Layers at one feature-map size are a stage; the allocation Per stage prunes each "
-                "to the same sparsity."
-            ),
-        ),
+        "stage": kind.TextColumn(_("Stage"), help=explain("stage of the network")),
         "now": kind.NumberColumn(_("Now, %"), format="%.1f", help=_("What the plan says.")),
         "least": kind.NumberColumn(
             _("Least, %"), min_value=0.0, max_value=100.0, step=0.1, format="%.1f",

@@ -13,6 +13,7 @@ from workbench.plan import PruningPlan
 from workbench.ui import plan_limits, plan_state, session
 from workbench.ui.errors import callback, plain
 from workbench.ui.i18n import _, ngettext
+from workbench.ui.words import explain
 
 _BEFORE = "plan_before_freezing"
 _TRIES = "freeze_tries"
@@ -32,10 +33,7 @@ def show_freeze() -> None:
         filter_mode="contains",
         placeholder=_("Layers to leave dense, such as {pattern}").format(pattern=options[0]),
         on_change=callback(partial(_change, key)),
-        help=_(
-            "Patterns of layers that stay dense: * stands for any characters. Every column that "
-            "fits is locked at 0; taking a pattern out gives the columns back what they had."
-        ),
+        help=explain("freeze"),
     )  # fmt: skip
     told = _told(granularity, now)
     if told:

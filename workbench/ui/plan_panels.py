@@ -198,9 +198,7 @@ def _native_controls(board: Board, plan: PruningPlan) -> None:
             height=min(36 * (len(frame) + 1) + 3, 480),
             column_config={
                 "layer": kind.TextColumn(_("Group") if structured else _("Layer"), pinned=True),
-                "stage": kind.TextColumn(
-                    _("Stage"), help=_("Layers at one feature-map size are a stage.")
-                ),
+                "stage": kind.TextColumn(_("Stage"), help=explain("stage of the network")),
                 "sparsity": kind.NumberColumn(
                     _("Pruned, %") if structured else _("Sparsity, %"), min_value=0.0,
                     max_value=99.99, step=0.01, format="%.2f", help=explain("sparsity"),

@@ -20,6 +20,7 @@ from workbench.ui.plan_goal import Goal
 from workbench.ui.plan_target import NARROW
 from workbench.ui.repair_choice import usual_repair
 from workbench.ui.theme import percent
+from workbench.ui.words import explain
 
 _MOST = 4.0
 _TAKEN = "trade_off_taken"
@@ -39,10 +40,7 @@ def show_trade_off() -> None:
     st.number_input(
         _("Trade-off"), 0.0, _MOST, now, 0.05, key=typed, width=NARROW, format="%.2f",
         on_change=callback(change_value), disabled=learns,
-        help=_(
-            "How much costs count: scores are divided by the cost raised to this. 0 is blind for "
-            "costs, 1 weighs score for cost."
-        ),
+        help=explain("trade-off"),
     )  # fmt: skip
     st.toggle(
         _("Learn it"), learns, key=switch, on_change=callback(change_learning),

@@ -68,7 +68,7 @@ def _pruning_terms() -> dict[str, str]:
             "The number of channels that stay is rounded to a multiple of this. Many runtimes "
             "are fastest with multiples of 8 or 16."
         ),
-        "scope": _("Whether weights are ranked within each layer or across all layers at once."),
+        "scope": _("Whether weights are ranked within each layer, each stage, or all layers."),
         "criterion": _("How weights are ranked: those with the highest scores are kept."),
         "score": _("How important the criterion takes a unit to be; the lowest go first."),
         "activation": _(
@@ -88,6 +88,19 @@ def _pruning_terms() -> dict[str, str]:
             "says how sharply the loss bends in that weight."
         ),
         "allocation": _("How one target becomes a sparsity for every layer or group."),
+        "freeze": _(
+            "Leaves layers dense that a pattern names, where * stands for any characters. Their "
+            "columns are locked at 0 and get back what they had when the pattern is taken out."
+        ),
+        "stage of the network": _(
+            "Layers that follow each other and work at one feature-map size. The allocation per "
+            "stage prunes every stage to the same sparsity."
+        ),
+        "trade-off": _(
+            "How much costs count for the cost-aware allocation: scores are divided by the cost "
+            "raised to it. 0 is blind for costs, 1 weighs score for cost; it can be learnt on "
+            "validation images."
+        ),
         "plan": _("What to prune: a sparsity for every layer or group, the criterion and seed."),
         "sensitivity curve": _(
             "Accuracy against sparsity when one layer or group is pruned and the rest stays dense."
