@@ -41,7 +41,7 @@ def trace_coupling(module: nn.Module, input_shape: Sequence[int]) -> tuple[Coupl
     with torch.enable_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         groups = [*_traced_groups(traced, input_shape)]
-    paths = {id(part): path for path, part in traced.named_modules(remove_duplicate=False)}
+    paths = {id(part): path for path, part in traced.named_modules()}
     aliases = {name: own for own in all_names(traced).values() for name in own}
     found = [one for group in groups for one in _coupled(traced, group, paths, aliases, names)]
     found = join_shared(found, aliases)

@@ -310,3 +310,40 @@ def test_what_a_store_keeps_of_a_run_shares_its_weights_again(granularity):
     again = restore_pruned(model, plan, tensors)
     assert again.model.module.far.weight is again.model.module.near.weight
     assert again.model.digest == pruned.model.digest
+
+
+class TwoNames(nn.Module):
+    """One and the same layer under two names, both of which are called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(1, 4, 3, padding=1)
+        self.here = nn.Conv2d(4, 4, 3, padding=1)
+        self.there = self.here
+        self.classifier = nn.Linear(4, 3)
+
+    def forward(self, x):
+        x = self.there(self.here(self.first(x).relu()).relu()).relu()
+        return self.classifier(x.mean((2, 3)))
+
+
+def test_one_layer_under_two_names_is_one():
+    torch.manual_seed(0)
+    model = Model("two names", TwoNames().eval(), (1, 6, 6), 3)
+    rows = {row.layer_name: row for row in inspect(model).layers}
+    assert list(rows) == ["first", "here", "classifier"]
+    assert len(rows["here"].uses) == 2
+    assert second_names(model.module) == {
+        "there.weight": "here.weight",
+        "there.bias": "here.bias",
+    }
+    groups = find_groups(model, "channel")
+    plan = PruningPlan({"first": 0.5}, "channel")
+    thin, zeroed = prune(model, plan, groups), preview(model, plan, groups)
+    assert thin.model.module.there is thin.model.module.here
+    torch.testing.assert_close(
+        thin.model.module(images()), zeroed.model.module(images()), rtol=0, atol=1e-5
+    )
+    assert size_of_plan(groups, plan).macs == inspect(thin.model).macs
+    done = repair(prune(model, PruningPlan({"here": 0.5})), stripes_data(), "full", num_samples=60)
+    assert "here is used 2 times in a pass, so it was left as it is." in done.notes
