@@ -55,6 +55,9 @@ if TYPE_CHECKING:
     from workbench.robustness import Robustness, RobustnessSettings, measure_robustness
     from workbench.saving import measure_saving
     from workbench.sensitivity import SensitivityCurves, SensitivitySettings, measure_sensitivity
+    from workbench.sparse_training import SCHEDULES, SPARSE_METHODS, SparseTrainingSettings
+    from workbench.sparse_training.measured import train_sparse_and_measure
+    from workbench.sparse_training.running import SparseTrained, train_sparse
     from workbench.speedup import measure_speedup
     from workbench.stages import NetworkStage, find_stages
     from workbench.staircase import measure_staircase
@@ -67,6 +70,8 @@ __all__ = [
     "ENSEMBLES",
     "REPAIRS",
     "REPLACEMENTS",
+    "SCHEDULES",
+    "SPARSE_METHODS",
     "Arena",
     "ArenaSettings",
     "Budget",
@@ -103,6 +108,8 @@ __all__ = [
     "Score",
     "SensitivityCurves",
     "SensitivitySettings",
+    "SparseTrained",
+    "SparseTrainingSettings",
     "Stage",
     "TrialSettings",
     "WorkbenchError",
@@ -154,6 +161,8 @@ __all__ = [
     "score",
     "size_of_plan",
     "smallest_above_floor",
+    "train_sparse",
+    "train_sparse_and_measure",
     "weight_distributions",
     "write_plan",
 ]
@@ -199,6 +208,9 @@ _HOMES = {
     "robustness": ("Robustness", "RobustnessSettings", "measure_robustness"),
     "saving": ("measure_saving",),
     "sensitivity": ("SensitivityCurves", "SensitivitySettings", "measure_sensitivity"),
+    "sparse_training": ("SCHEDULES", "SPARSE_METHODS", "SparseTrainingSettings"),
+    "sparse_training.measured": ("train_sparse_and_measure",),
+    "sparse_training.running": ("SparseTrained", "train_sparse"),
     "speedup": ("measure_speedup",),
     "stages": ("NetworkStage", "find_stages"),
     "staircase": ("measure_staircase",),
