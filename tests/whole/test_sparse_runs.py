@@ -157,7 +157,9 @@ def test_the_verb_exports_a_thinner_network(capsys, tmp_path):
     values = json.loads(capsys.readouterr().out)
     assert values["pruned"]["num_params"] < values["dense"]["num_params"]
     assert (out / "model.onnx").is_file()
-    assert (out / "report.html").is_file()
+    report = (out / "report.html").read_text("utf-8")
+    assert "made during training by the method <code>group_lasso</code>" in report
+    assert "Fine-tuned with" not in report, "it was not trained after the channels had gone"
 
 
 @pytest.mark.parametrize(

@@ -151,10 +151,16 @@ def _pruned(report: Mapping[str, Any]) -> str:
     ratios = "sparsities"
     if kind.structured:
         what, ratios = f"{kind.title}: {count} groups cut, what goes", "channel pruning ratios"
-    return (
-        f"<p>{escape(what)} chosen by the criterion "
-        f"<code>{escape(plan['criterion'])}</code>; {ratios} by "
+    made = (report["run"] or {}).get("made_by")
+    how = (
+        f"made during training by the method <code>{escape(made['method'])}</code>; the {ratios} "
+        f"are what came out, seed {plan['seed']}. "
+        if made
+        else f"chosen by the criterion <code>{escape(plan['criterion'])}</code>; {ratios} by "
         f"<code>{escape(plan['allocation'])}</code>, seed {plan['seed']}. "
+    )
+    return (
+        f"<p>{escape(what)} {how}"
         f"The plan is <code>plan.yaml</code>, digest <code>{report['plan_digest']}</code>; it "
         f"applies to {target}.</p>" + _recovery(report["run"])
     )
@@ -168,7 +174,8 @@ def _recovery(run: Mapping[str, Any] | None) -> str:
     if repaired := [stage for stage in run["stages"] if stage["name"] == "repaired"]:
         chosen = (repaired[-1].get("repair") or {}).get("chosen") or run["repair"]
         text = _REPAIRED.get(chosen, "Repaired. ")
-    training = run["stages"][-1]["training"] if run["stages"] else None
+    last = run["stages"][-1] if run["stages"] else None
+    training = last["training"] if last and last["name"] == "finetuned" else None
     if training:
         settings, epochs = training["settings"], len(training["history"]) - 1
         text += (
