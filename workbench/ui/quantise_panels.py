@@ -161,8 +161,8 @@ def _show_table(kept: Replacements, name: str) -> None:
             "accuracy": 100 * before.accuracy,
             "interval": interval(before.ci_low, before.ci_high, before.samples),
             "bytes": before.bytes, "zipped": before.zipped_bytes,
-            "factor": kept.dense.bytes / before.bytes, "speedup": "",
-            "latency": milliseconds(former) if former else "",
+            "factor": kept.dense.bytes / before.bytes,
+            "latency": milliseconds(former) if former else "", "speedup": "",
         }
     ]  # fmt: skip
     for one in kept.results:
@@ -251,19 +251,24 @@ def _show_proof(results: Sequence[Replaced]) -> None:
             pd.DataFrame(rows), hide_index=True,
             alt=_("Table of zeros before and after, {n} weights.").format(n=len(rows)),
             column_config={
-                "what": column.TextColumn(_("File"), pinned=True),
-                "weight": column.TextColumn(_("Weight"), pinned=True),
+                "what": column.TextColumn(_("File"), pinned=True, width=100),
+                "weight": column.TextColumn(_("Weight"), pinned=True, width=98),
                 "kind": column.TextColumn(_("Held as"), width=60),
                 "count": column.NumberColumn(_("Entries"), format="localized", width=60),
-                "before": column.NumberColumn(_("Non-zero before"), format="localized", width=90),
+                "before": column.NumberColumn(
+                    _("Non-zero before"), format="localized", width=108
+                ),
                 "after": column.NumberColumn(
-                    _("Non-zero after"), format="localized", width=85,
+                    _("Non-zero after"), format="localized", width=100,
                     help=_("Fewer where small weights were rounded to zero as well."),
                 ),
-                "zeros": column.NumberColumn(_("Zeros before"), format="localized", width=80),
-                "kept": column.NumberColumn(_("Still exactly zero"), format="localized", width=95),
+                "zeros": column.NumberColumn(_("Zeros before"), format="localized", width=90),
+                "kept": column.NumberColumn(
+                    _("Still zero"), format="localized", width=70,
+                    help=_("Of those, entries that are exactly zero in the file."),
+                ),
                 "point": column.TextColumn(
-                    _("Zero point"), width=65, help=_("The 8-bit number that stands for zero.")
+                    _("Zero point"), width=75, help=_("The 8-bit number that stands for zero.")
                 ),
                 "survived": column.CheckboxColumn(_("Survived"), width=65),
             },
