@@ -61,6 +61,21 @@ def test_seeds_order_differently(name):
     assert numbers(data.split(name, seed=0)) != numbers(data.split(name, seed=1))
 
 
+@pytest.mark.parametrize("num_validation", [0, 10])
+def test_fewer_training_images_leave_the_other_splits_alone(num_validation):
+    data = numbered(num_validation=num_validation)
+    fewer = data.with_fewer_images(7, seed=2)
+    assert len(fewer.split("train")) == 7
+    assert set(numbers(fewer.split("train"))) <= set(numbers(data.split("train")))
+    for name in ("validation", "test"):
+        assert set(numbers(fewer.split(name))) == set(numbers(data.split(name)))
+    assert numbers(fewer.split("train")) != numbers(data.with_fewer_images(7).split("train"))
+    many = data.with_fewer_images(1_000)
+    assert set(numbers(many.split("train"))) == set(numbers(data.split("train")))
+    with pytest.raises(DataError, match="Number of training images is 0"):
+        data.with_fewer_images(0)
+
+
 def test_all_test_images_keep_their_order_and_a_part_is_drawn_from_all_classes():
     images = np.arange(100, dtype=np.uint8).repeat(4).reshape(100, 1, 2, 2)
     labels = np.arange(100) // 25  # sorted by class, as folders of images are
