@@ -39,8 +39,8 @@ def main() -> None:
     """Measure what is missing, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="fashion-lenet5")
-    parser.add_argument("--kept", type=numbers, default=numbers("0.1,0.05,0.03,0.02,0.015,0.01"))
-    parser.add_argument("--bits", type=numbers, default=numbers("5,4,3"))
+    parser.add_argument("--kept", type=numbers, default=numbers("0.1,0.05,0.03"))
+    parser.add_argument("--bits", type=numbers, default=numbers("5,4"))
     parser.add_argument("--epochs", type=int, default=5, help="of fine-tuning in each step")
     parser.add_argument("--tune-epochs", type=int, default=3, help="of the values of a codebook")
     parser.add_argument("--margin", type=float, default=0.5, help="points on validation images")
