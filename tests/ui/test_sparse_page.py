@@ -68,7 +68,7 @@ def test_what_is_asked_is_sent_and_remembered(open_app, registry):
     field(app, "Or try several").set_value("1e-3, 0.01")
     field(app, "Target sparsity, %").set_value(80.0)
     field(app, "Freeze layers").set_value("hidden.0")
-    field(app, "Then without penalty, epochs").set_value(4)
+    field(app, "Fine-tune after, epochs").set_value(4)
     field(app, "Distillation").set_value(0.7)
     button(app, "Train sparse").click().run()
     request = registry.requests[0][2]

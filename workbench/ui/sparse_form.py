@@ -79,6 +79,7 @@ def ask(method: SparseMethod) -> dict[str, Any]:
 def _ask_goal(method: SparseMethod, before: Mapping[str, Any]) -> dict[str, Any]:
     """Strength and target."""
     columns = st.columns(4, vertical_alignment="bottom")
+    place_of_target = columns[0 if method.strength is None else 2]
     asked: dict[str, Any] = {}
     if method.strength is not None:
         asked["strength"] = columns[0].number_input(
@@ -94,7 +95,7 @@ def _ask_goal(method: SparseMethod, before: Mapping[str, Any]) -> dict[str, Any]
         )  # fmt: skip
     target = before.get("target", method.target)
     optional = method.target is None
-    value = columns[2].number_input(
+    value = place_of_target.number_input(
         _("Target sparsity, %"), 1.0, 99.9, None if target is None else 100 * float(target),
         step=1.0, format="%.1f", placeholder=_("what comes out"),
         help=_("At this part of zeros the penalty stops and its zeros are held; what is missing "
@@ -168,8 +169,8 @@ def _ask_training(before: Mapping[str, Any]) -> dict[str, Any]:
                    "penalties follow it."),
         ),
         "finetune_epochs": columns[3].number_input(
-            _("Then without penalty, epochs"), 0, 1000, int(before.get("finetune_epochs", 2)),
-            help=_("Fine-tuning afterwards with the zeros held; 0 leaves it out."),
+            _("Fine-tune after, epochs"), 0, 1000, int(before.get("finetune_epochs", 2)),
+            help=_("Training on afterwards without penalty, zeros held; 0 leaves it out."),
         ),
     }  # fmt: skip
 

@@ -117,7 +117,10 @@ def strength_figure(
         y_title=_("Zeros; correct answers"),
         legend=True,
     )
-    figure.update_xaxes(type="log", fixedrange=True, exponentformat="power")
+    tried = sorted({one["strength"] for one in ordered})
+    figure.update_xaxes(
+        type="log", fixedrange=True, tickvals=tried, ticktext=[f"{value:g}" for value in tried]
+    )
     figure.update_yaxes(tickformat=".0%", range=[0, 1.02], fixedrange=True)
     return figure
 
