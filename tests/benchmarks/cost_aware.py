@@ -83,17 +83,20 @@ def measure_model(name: str, options: argparse.Namespace) -> None:
     case = Case(model, data, options)
     for unit in options.units:
         for kept in options.kept:
-            for criterion, rule in contenders(options.criteria):
+            for criterion, rule in contenders(options.criteria, case.has_curves):
                 key = case.key(unit, kept, criterion, rule)
                 if not any(all(row[k] == key[k] for k in KEY) for row in read_rows()):
                     keep(key | case.measured(unit, kept, criterion, rule))
 
 
-def contenders(criteria: Iterable[str]) -> list[tuple[str, str]]:
-    """Criterion and rule of everybody; those by predicted loss rank inside groups by the first."""
+def contenders(criteria: Iterable[str], curves: bool) -> list[tuple[str, str]]:
+    """Criterion and rule of everybody; those by predicted loss rank inside groups by the first.
+
+    These need the sensitivity curves that ship with some samples.
+    """
     by_score = [(criterion, rule) for criterion in criteria for rule in BY_SCORE]
     first = next(iter(criteria))
-    return [*by_score, *((first, rule) for rule in BY_LOSS)]
+    return [*by_score, *((first, rule) for rule in BY_LOSS if curves)]
 
 
 class Case:
@@ -106,6 +109,11 @@ class Case:
         settings = ArenaSettings(granularity="channel")
         shipped = [one for one in sample_curves(model, "channel") if one.data == data.digest]
         self._curves = fitting_curves(shipped, settings)
+
+    @property
+    def has_curves(self) -> bool:
+        """Whether sensitivity curves ship with the sample."""
+        return self._curves is not None
 
     def key(self, unit: str, kept: float, criterion: str, rule: str) -> dict[str, Any]:
         """What names a row."""
@@ -223,6 +231,7 @@ def table(rows: list[dict[str, Any]]) -> str:
     samples = " or ".join(f"{n:,}" for n in sorted({row["samples"] for row in rows}))
     images = " or ".join(f"{n:,}" for n in sorted({row["repair_samples"] for row in rows}))
     batches = " or ".join(str(n) for n in sorted({row["batch"] for row in rows if "batch" in row}))
+    batches = batches or str(BATCH)
     lines = [
         "# Scores for what a channel costs",
         "",
