@@ -6,12 +6,13 @@ import pytest
 
 from tests.ui import digits
 from tests.ui.digits import button, captions, labels, texts, uniform
+from workbench.architectures.mlp import MLP
 from workbench.corruptions import CORRUPTIONS
 from workbench.experiment import Run
 from workbench.model import Model
 from workbench.prune import prune
 from workbench.robustness import RobustnessSettings, measure_robustness
-from workbench.store import DataRef
+from workbench.store import DataRef, ModelRef
 from workbench.ui import bench, robustness_panels
 
 FEW = RobustnessSettings(("contrast", "gaussian_noise"), num_samples=60)
@@ -174,14 +175,19 @@ def test_two_runs_of_the_same_name_are_both_shown(open_app, registry, two_runs):
     assert list(app.dataframe[0].value["model"]) == ["Dense", "Half", "Half (2)"]
 
 
-def test_without_data_it_sends_to_the_model_page(open_app, registry):
+@pytest.mark.parametrize("page", ["robustness", "ensembles", "compare"])
+def test_an_uploaded_model_without_data_is_no_fault(open_app, registry, page):
     store = bench.store()
     ws = store.create_workspace()
-    store.save_model_ref(ws, digits.MODEL_REF)
-    app = open_app(ws=ws, page="robustness")
-    if bench.store().open_workspace(ws).data_ref is None:
+    arguments = {"input_shape": [1, 5, 5], "hidden": [8], "num_classes": 10}  # as no sample has
+    ref = ModelRef(name="mine", architecture="mlp", arguments=arguments, input_shape=(1, 5, 5))
+    store.save_model_ref(ws, ref, MLP(**arguments).state_dict())
+    app = open_app(ws=ws, page=page)
+    assert store.open_workspace(ws).data_ref is None
+    assert not app.error
+    if page == "robustness":
         assert "There are no images for this model yet." in app.info[0].value
-    assert not app.exception
+        assert "Measure" not in labels(app)
 
 
 def test_more_runs_than_can_be_told_apart_cannot_be_chosen():
