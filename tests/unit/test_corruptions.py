@@ -48,7 +48,7 @@ def test_the_same_seed_gives_the_same_images_and_another_seed_others(name):
 
 
 def test_the_strengths_are_those_of_the_paper_at_both_of_its_sizes():
-    # Read in the authors' code for CIFAR-10-C and ImageNet-C.
+    # As the authors published them for CIFAR-10-C and ImageNet-C.
     published = {
         "gaussian_noise": ((0.04, 0.06, 0.08, 0.09, 0.10), (0.08, 0.12, 0.18, 0.26, 0.38)),
         "salt_and_pepper": ((0.01, 0.02, 0.03, 0.05, 0.07), (0.03, 0.06, 0.09, 0.17, 0.27)),
