@@ -265,6 +265,8 @@ def line_of(row: Mapping[str, Any], blind: Mapping[str, Any] | None) -> str:
     timed = row["unit"] == "latency"
     span = (f"{100 * row['achieved']:.1f} ({100 * row['achieved_low']:.1f} to "
             f"{100 * row['achieved_high']:.1f}) %") if timed else ""  # fmt: skip
+    if timed and not row["met"]:
+        span += ", missed"
     cells = [
         row["model"], f"{row['unit']}={row['kept']:g}",
         f"{row['criterion']} inside groups" if by_loss else row["criterion"], row["rule"],

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from workbench.allocation import Budget, LatencyTable, allocate
-from workbench.cli import allocate_verb, main
+from workbench.cli import allocate_verb, arena_verb, main
 from workbench.cost_trade_off import TRADE_OFFS, learn_trade_off
 from workbench.groups import find_groups
 from workbench.loading import load_data, load_model
@@ -109,6 +109,25 @@ def test_the_arena_holds_frozen_layers(result):
     plans = [entry["plan"]["sparsities"] for entry in found["entries"]]
     assert len(plans) == 3
     assert all(plan["hidden.1"] == 0 and plan["hidden.0"] > 0 for plan in plans)
+
+
+def test_an_arena_in_latency_times_the_groups_first(result, monkeypatch):
+    """With invented times: those of a network as small as this are all overhead."""
+    model = load_model(SAMPLE)
+    steps = {"hidden.0": ((32, 0.5), (128, 1.0)), "hidden.1": ((16, 0.8), (64, 1.0))}
+    table = LatencyTable(model.digest, "torch", 1, 1, 2.0, steps)
+    monkeypatch.setattr(arena_verb, "measure_latency_table", lambda *_, **__: table)
+    found = result(
+        "arena", SAMPLE, "--granularity", "channel", "--unit", "latency", "--factors", "1.2",
+        "--methods", "uniform,global", "--repair", "none", "--samples", "30",
+    )  # fmt: skip
+    for entry in found["entries"]:
+        plan = PruningPlan.from_dict(entry["plan"])
+        budget = Budget("latency", 1 / 1.2)
+        assert plan == allocate(
+            model, entry["method"], budget=budget, granularity="channel", latencies=table
+        )
+        assert entry["latency"] > 0
 
 
 def test_sensitivity_measures_what_is_not_frozen(result):

@@ -67,10 +67,10 @@ def _repair() -> str:
 def take_learnt() -> None:
     """Let later plans go by what was learnt."""
     one = plan_found.found(TRADE_OFF)
-    if one is None or st.session_state.get(_TAKEN) == repr(one.told):
+    if one is None or not one.taken or st.session_state.get(_TAKEN) == repr(one.told):
         return
     st.session_state[_TAKEN] = repr(one.told)
-    if plan_goal.learns() and one.taken:
+    if plan_goal.learns():
         plan_goal.set_trade_off(float(one.told["trade_off"]))
 
 
