@@ -192,6 +192,20 @@ def test_an_option_of_training_that_was_tried_can_be_used(open_app, registry, no
     assert not go_to(app, "finetune").exception
 
 
+def test_a_schedule_that_was_tried_is_chosen_on_its_page(open_app, registry, no_table):
+    ws = digits.workspace()
+    run(ws, TryingSettings("schedule", "cubic", **SHORT))
+    app = go_to(open_app(ws=ws), "sparse")
+    before = next(one for one in app.selectbox if one.label == "Method").value
+    for key, value in {"method": "cubic", "ws": ws}.items():
+        app.query_params[key] = value
+    app = app.switch_page("../../pages/methods.py").run()
+    button(app, "Train with it in full").click().run()
+    assert app.success[0].value == "It is chosen for sparse training."
+    chosen = next(one for one in go_to(app, "sparse").selectbox if one.label == "Method").value
+    assert (before, chosen) == ("l1", "cubic")
+
+
 def test_the_seconds_of_all_methods_stand_on_the_cards(open_app, registry, no_table):
     ws = digits.workspace()
     app = open_linked(open_app, ws)

@@ -171,7 +171,11 @@ def _offer_use(trial: Trial) -> None:
     settings = trial.settings
     key = f"use_{settings.family}_{settings.method}"
     if settings.family in ("schedule", "sparse_training"):
-        link_to("sparse", _("Train with it in full"), "grain")
+        st.button(
+            _("Train with it in full"), icon=":material/grain:", key=key,
+            on_click=callback(partial(_use_sparse, settings)),
+            help=_("Chooses it on the page of sparse training."),
+        )  # fmt: skip
     elif settings.family == "finetuning":
         st.button(
             _("Use it in fine-tuning"), icon=":material/model_training:", key=key,
@@ -187,7 +191,10 @@ def _offer_use(trial: Trial) -> None:
         )  # fmt: skip
     if st.session_state.get(_TAKEN) == key:
         del st.session_state[_TAKEN]
-        if settings.family == "finetuning":
+        if settings.family in ("schedule", "sparse_training"):
+            st.success(_("It is chosen for sparse training."), icon=":material/check_circle:")
+            link_to("sparse", _("Open sparse training"), "grain")
+        elif settings.family == "finetuning":
             st.success(_("It is set on the fine-tuning page."), icon=":material/check_circle:")
             link_to("finetune", _("Open fine-tuning"), "content_cut")
         else:
@@ -208,3 +215,13 @@ def _use_option(name: str) -> None:
     changed = FineTuneSettings.from_dict({**kept, **FINETUNING[name].settings})
     session.remember(finetune=changed.to_dict())
     st.session_state[_TAKEN] = f"use_finetuning_{name}"
+
+
+def _use_sparse(settings: TryingSettings) -> None:
+    """Choose a method on the page of sparse training, whatever was chosen there before."""
+    kind = "schedule" if settings.family == "schedule" else "penalty"
+    for widget in ("family", f"method_{kind}", f"granularity_{settings.method}"):
+        st.session_state.pop(f"sparse_{widget}", None)
+    before = session.setting("sparse_training") or {}
+    session.remember(sparse_training={**before, "last": settings.method})
+    st.session_state[_TAKEN] = f"use_{settings.family}_{settings.method}"
