@@ -26,6 +26,7 @@ from torch import Tensor
 
 import workbench as wb
 from tests.benchmarks.criteria_tables import tables
+from workbench.catalogue_table import ship, table_path
 from workbench.criteria import CRITERIA, fitting_criteria
 from workbench.data import Split
 from workbench.errors import PlanError
@@ -195,11 +196,11 @@ def measure(case: Case, stages: Sequence[str], sizes: Sizes) -> None:
 
 
 def tuned(pruned: Pruned, data: wb.Data, seed: int, sizes: Sizes) -> torch.nn.Module:
-    """Two brief epochs from the repaired model."""
+    """Two brief epochs from the repaired model, as a run after a full repair trains."""
     most = sizes.epoch + data.num_validation
     brief = dataclasses.replace(data, x_train=data.x_train[:most], y_train=data.y_train[:most])
     settings = wb.FineTuneSettings(epochs=EPOCHS, seed=seed)
-    return wb.finetune(pruned, brief, settings, keep="last").pruned.model.module
+    return wb.finetune(pruned, brief, settings, gentle=True).pruned.model.module
 
 
 _SPENT: dict[tuple[str, str, str, int], float] = {}
@@ -250,9 +251,7 @@ def read_rows() -> list[dict[str, Any]]:
 
 def _ship() -> None:
     """Hand the rows to the catalogue page."""
-    from workbench.catalogue_table import ship
-
-    ship(read_rows(), Path(__file__).parents[2] / "sample_models" / "methods" / "criteria.json")
+    ship(read_rows(), table_path())
 
 
 if __name__ == "__main__":

@@ -3,7 +3,10 @@
 import statistics
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 from typing import Any
+
+from workbench.catalogue_table import summarise
 
 Row = Mapping[str, Any]
 STAGE_TITLES = {"raw": "raw", "repaired": "after full repair", "tuned": "after 2 epochs"}
@@ -31,7 +34,7 @@ def tables(rows: Sequence[Row]) -> str:
         "",
         "## Below random",
         "",
-        *_below(cells),
+        *_below(rows),
     ]
     for model in dense:
         for granularity in ("channel", "weight"):
@@ -61,8 +64,10 @@ def _sizes(rows: Sequence[Row]) -> Iterator[str]:
     seeds = defaultdict(set)
     for row in measured:
         seeds[row["model"], row["stage"]].add(row["seed"])
-    yield f"- At most {_list(samples)} test images; {_list(repair)} calibration images of repair; "
-    yield f"  {_list(epoch) or 'no'} training images in an epoch of the fine-tuning."
+    yield (
+        f"- {_list(samples)} test images; {_list(repair)} calibration images of repair; "
+        f"{_list(epoch) or 'no'} training images in an epoch of the fine-tuning."
+    )
     for stage in STAGE_TITLES:
         told = [f"{model} {len(own)}" for (model, at), own in seeds.items() if at == stage]
         yield f"- Seeds, {STAGE_TITLES[stage]}: {', '.join(told) or 'not measured yet'}."
@@ -112,28 +117,35 @@ REASONS = {
     "little",
     "apoz": "a unit that is often zero may be the detector of one class; without ReLU nothing is "
     "zero",
-    "mean_activation": "loud units are often constants that a bias could replace",
+    "mean_activation": "quiet units are often read with large weights, and may be the detectors of "
+    "single classes",
     "entropy": "units with the liveliest activations need not be those that the classes hang on",
 }
+USUAL_REASON = (
+    "after the raw cut what is left is close to guessing, and which classes are guessed is chance; "
+    "see the same cell after repair"
+)
 
 
-def _below(cells: Mapping[Cell, Mapping[str, list[float]]]) -> Iterator[str]:
-    """Criteria that lose to random by more than the spread, with the reason."""
+def _below(rows: Sequence[Row]) -> Iterator[str]:
+    """Criteria that are surely worse than random, at 95 %, with the reason."""
+    found = summarise(rows)
     lost: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for (model, granularity, level, stage), own in sorted(cells.items()):
-        if "random" not in own:
-            continue
-        means = _means(own)
-        for name, value in means.items():
-            behind = 100 * (means["random"] - value)
-            if behind > 1:
-                lost[name, stage].append(f"{model} {granularity} {level:.0%} (-{behind:.0f})")
+    for model, granularity in product(found.models, ("channel", "weight")):
+        for level, stage in product(found.levels(model, granularity), STAGE_TITLES):
+            column = found.column(model, granularity, level, stage)
+            floor = column.get("random")
+            for name, cell in column.items():
+                if floor is not None and cell.is_below(floor):
+                    behind = 100 * (floor.accuracy - cell.accuracy)
+                    place = f"{model} {granularity} {level:.0%} (-{behind:.0f})"
+                    lost[name, stage].append(place)
     if not lost:
-        yield "None is more than a point below random anywhere."
+        yield "None is below random anywhere."
     for (name, stage), places in sorted(lost.items()):
         many = len(places)
         shown = "; ".join(places[:6]) + (f"; and {many - 6} more" if many > 6 else "")
-        reason = REASONS.get(name, "close to chance there: at such levels nothing raw is left")
+        reason = REASONS.get(name, USUAL_REASON)
         yield f"- `{name}`, {STAGE_TITLES[stage]}: {shown}. Reason: {reason}."
 
 
