@@ -127,6 +127,11 @@ def check_target(arguments: Namespace) -> None:
             "A floor is given and a target as well.",
             "Leave out --budget and --sparsity: the floor decides how much goes.",
         )
+    if arguments.floor is not None and (arguments.method, arguments.trade_off) == (LEARNT, LEARN):
+        raise SettingsError(
+            "A trade-off is learnt at one budget, and a floor tries many.",
+            "Give --trade-off a number, such as 0.4.",
+        )
 
 
 def make_plan(
@@ -372,9 +377,8 @@ def _told(made: Made) -> list[str]:
         )
     if made.prices is not None and made.prices.average is not None:
         saved = "millisecond" if made.prices.per == "ms" else f"percent of {made.prices.unit}"
-        lines.append(
-            f"predicted loss increase for each {saved} saved: {made.prices.average:.3g} on average"
-        )
+        average = f"{made.prices.average:.3g} on average"
+        lines.append(f"predicted loss increase for each {saved} saved: {average}")
     if made.refined is not None:
         r = made.refined
         lines.append(

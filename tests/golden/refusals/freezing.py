@@ -3,6 +3,7 @@
 from tests.golden.refusals.table import Makers
 from tests.unit.small import small_model, stripes_data
 from workbench.allocation import Budget, allocate
+from workbench.cli.allocate_verb import check_target
 from workbench.cli.parser import parse
 from workbench.cost_trade_off import learn_trade_off
 from workbench.freezing import frozen_groups
@@ -68,3 +69,9 @@ def trade_off_of_nothing(folder):
         model, stripes_data(), lambda _: allocate(model, "cost_aware", budget=HALF),
         groups=find_groups(model), trade_offs=(),
     )  # fmt: skip
+
+
+@MAKERS
+def trade_off_learnt_for_a_floor(folder):
+    """A trade-off to learn where no budget is given."""
+    check_target(parse(["allocate", "fashion-lenet5", "--method", "cost_aware", "--floor", "0.9"]))
