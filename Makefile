@@ -6,6 +6,8 @@ PORT ?= 8501
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+# two files of tests at a time; browser tests, which look at the clock, run alone
+SIDE_BY_SIDE := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 RUNTIME := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
 DECLARED := pyproject.toml constraints.txt
@@ -28,7 +30,8 @@ run: $(RUNTIME)
 
 test: $(DEV) lint types
 	@$(BIN)/python -m tests.browser.chromium
-	$(BIN)/python -m pytest
+	$(SIDE_BY_SIDE) tests/unit tests/ui tests/whole
+	$(BIN)/python -m pytest tests/browser
 
 lint: $(DEV)
 	$(BIN)/ruff check .
@@ -38,13 +41,13 @@ types: $(DEV)
 	$(BIN)/mypy
 
 unit: $(DEV)
-	$(BIN)/python -m pytest tests/unit
+	$(SIDE_BY_SIDE) tests/unit
 
 ui: $(DEV)
-	$(BIN)/python -m pytest tests/ui
+	$(SIDE_BY_SIDE) tests/ui
 
 whole: $(DEV)
-	$(BIN)/python -m pytest tests/whole
+	$(SIDE_BY_SIDE) tests/whole
 
 browser: $(DEV)
 	@$(BIN)/python -m tests.browser.chromium
