@@ -59,7 +59,7 @@ def show_links(targets: Mapping[str, Sequence[Page]], address: dict[str, str]) -
     Back button a second press.
     """
     for title, pages in targets.items():
-        with st.container(gap=1):
+        with st.container(gap=8):
             st.caption(title)
             for target in pages:
                 st.page_link(target, query_params=address, width="stretch")

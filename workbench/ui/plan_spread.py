@@ -228,7 +228,7 @@ def _ranking(plan: PruningPlan) -> None:
     """The criterion and its seed; another one keeps the sparsities."""
     names = criterion_names(plan.granularity, plan.criterion)
     criterion = st.selectbox(
-        _("Criterion"), names, names.index(plan.criterion), width=plan_target.WIDE,
+        _("Criterion"), names, names.index(plan.criterion), width=310,
         format_func=criterion_title, help=criterion_help(plan.criterion),
         key=f"plan_criterion_{plan.criterion}_{plan.granularity}",
     )  # fmt: skip

@@ -14,7 +14,7 @@ from workbench.ui.theme import compact
 def show(pages: Mapping[str, Sequence[Page]]) -> None:
     """Draw the sidebar."""
     with st.sidebar:
-        with st.container(gap="xxsmall"):
+        with st.container(gap="xsmall"):
             navigation.show_links(pages, {session.ADDRESS_KEY: session.workspace_id()})
         st.divider()
         bench = session.workspace()

@@ -130,7 +130,7 @@ def _draw(
     with right:
         if settings.chosen.strength is not None:
             count = ngettext("{n} strength was tried.", "{n} strengths were tried.", len(attempts))
-            words = count.format(n=len(attempts))
+            words = count.format(n=len(attempts)) if attempts else _("The first strength runs now.")
             show_chart(
                 strength_figure(attempts, live=live), key="sparse_strengths",
                 alt=_("Chart of penalty strength against sparsity and accuracy. ") + words,

@@ -100,11 +100,17 @@ def _draw_curves(
     dense = shelved.run.stage("dense") if shelved else None
     epochs = [point for point in points if "accuracy" in point]
     top = max((point["accuracy"] for point in epochs), default=None)
-    takeaway = (
-        _("The best epoch has {accuracy} on validation images.").format(accuracy=percent(top))
-        if top is not None
-        else _("The first epoch is not over yet.")
-    )
+    if top is None:
+        takeaway = _("The first epoch is not over yet.")
+    elif best == 0:
+        takeaway = _(
+            "No epoch was better than the start, so the weights stay as they were: {accuracy} on "
+            "validation images."
+        ).format(accuracy=percent(top))
+    else:
+        takeaway = _("The best epoch has {accuracy} on validation images.").format(
+            accuracy=percent(top)
+        )
     left, right = st.columns(2)
     with left:
         show_chart(

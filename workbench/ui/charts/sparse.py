@@ -9,6 +9,8 @@ from workbench.ui.i18n import _
 from workbench.ui.theme import DENSE, HIGHLIGHT, KEPT, PRUNED, lay_out
 
 Points = Sequence[Mapping[str, Any]]
+_SHARE = [-0.03, 1.03]
+"""Ends of an axis of shares: a mark at 0 or 100 % is shown whole."""
 
 
 def unroll(points: Points) -> list[dict[str, Any]]:
@@ -66,17 +68,20 @@ def sparse_figure(
     if penalties:
         figure.add_scatter(
             x=[p["step"] for p in penalties], y=[p["penalty"] for p in penalties], yaxis="y2",
-            mode="lines", line={"color": HIGHLIGHT, "width": 1.5, "dash": "longdashdot"},
+            mode="lines" if len(penalties) > 1 else "markers",
+            line={"color": HIGHLIGHT, "width": 1.5, "dash": "longdashdot"},
+            marker={"symbol": "diamond", "size": 8},
             name=_("Penalty, right"),
             hovertemplate=_("step %{x}: %{y:.3g} in the loss") + "<extra></extra>",
         )  # fmt: skip
+        top = 1.02 * max(p["penalty"] for p in penalties)
         figure.update_layout(
             margin_r=60,
             yaxis2={"overlaying": "y", "side": "right", "title": _("Penalty"),
-                    "showgrid": False, "rangemode": "tozero", "fixedrange": True,
-                    "tickformat": ".2~g", "nticks": 6},
+                    "showgrid": False, "range": [end * top for end in _SHARE], "fixedrange": True,
+                    "tickformat": ".2~g", "tickmode": "auto", "nticks": 6},
         )  # fmt: skip
-    figure.update_layout(yaxis={"tickformat": ".0%", "range": [0, 1.02], "fixedrange": True})
+    figure.update_layout(yaxis={"tickformat": ".0%", "range": _SHARE, "fixedrange": True})
     figure.update_xaxes(fixedrange=True)
     return figure
 
@@ -121,7 +126,7 @@ def strength_figure(
     figure.update_xaxes(
         type="log", fixedrange=True, tickvals=tried, ticktext=[f"{value:g}" for value in tried]
     )
-    figure.update_yaxes(tickformat=".0%", range=[0, 1.02], fixedrange=True)
+    figure.update_yaxes(tickformat=".0%", range=_SHARE, fixedrange=True)
     return figure
 
 
@@ -149,6 +154,6 @@ def reached_figure(points: Points, *, floor: float | None = None, height: int = 
     lay_out(
         figure, height=height, x_title=_("Sparsity"), y_title=_("Validation accuracy"), legend=True
     )
-    figure.update_xaxes(tickformat=".0%", range=[-0.02, 1.02], fixedrange=True)
+    figure.update_xaxes(tickformat=".0%", range=_SHARE, fixedrange=True)
     figure.update_yaxes(tickformat=".1%", fixedrange=True)
     return figure

@@ -74,7 +74,7 @@ def accuracy_figure(
     if dense is not None:
         last = max([1, *(point["epoch"] for point in epochs)])
         figure.add_scatter(
-            x=[0, last], y=[dense, dense], mode="lines", name=_("Dense model"),
+            x=[0, last], y=[dense, dense], mode="lines", name=_("Dense"),
             line={"color": DENSE, "width": 1.5, "dash": "dash"}, hoverinfo="skip",
         )  # fmt: skip
     lay_out(
