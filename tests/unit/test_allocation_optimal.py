@@ -22,7 +22,8 @@ from workbench.plan import PruningPlan
 
 MODEL = made_up_model()
 WITH_CURVES = [name for name, entry in ALLOCATIONS.items() if entry.needs_curves]
-RANKED = ("global", "lamp")  # these look at weights, which made-up networks do not have
+RANKED = ("global", "lamp", "stage", "cost_aware")
+"""These look at weights, which made-up networks do not have."""
 UNITS = {"weight": ("params", "macs", "bytes"), "channel": ("params", "macs", "bytes", "latency")}
 PLACES = [(kind, unit) for kind, units in UNITS.items() for unit in units]
 
