@@ -61,6 +61,12 @@ def _sizes(rows: Sequence[Row]) -> Iterator[str]:
     samples = sorted({row["samples"] for row in measured})
     repair = sorted({row["repair_images"] for row in measured})
     epoch = sorted({row["epoch_images"] for row in measured if row["epoch_images"]})
+    columns = {(row["model"], row["granularity"], row["level"], row["stage"]) for row in measured}
+    wanted = 7 * len(STAGE_TITLES) * len({row["model"] for row in measured})
+    yield (
+        f"- {len(columns)} of {wanted} columns (a level and stage of a sample) are measured; the "
+        "command goes on where it ended, and what is said here is of those."
+    )
     seeds = defaultdict(set)
     for row in measured:
         seeds[row["model"], row["stage"]].add(row["seed"])
