@@ -8,7 +8,8 @@ import onnxruntime
 import pytest
 import torch
 
-from workbench.cli import main
+from workbench.cli import main, sparse_verb
+from workbench.errors import SettingsError
 from workbench.experiment import Run
 from workbench.finetune_settings import FineTuneSettings
 from workbench.progress import ignore, never
@@ -175,3 +176,25 @@ def test_the_verb_exports_a_thinner_network(capsys, tmp_path):
 def test_the_verb_refuses(words, message, capsys):
     assert main([*ASKED, *words]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_strength_that_is_refused_does_not_lose_those_before(capsys, monkeypatch):
+    train = sparse_verb.train_sparse_and_measure
+
+    def train_or_refuse(model, data, settings, **more):
+        if settings.strength == 1:
+            raise SettingsError("It broke off.", "Choose a lower strength.")
+        return train(model, data, settings, **more)
+
+    monkeypatch.setattr(sparse_verb, "train_sparse_and_measure", train_or_refuse)
+    assert main([*ASKED, "--method", "l1", "--strength", "0.001,1"]) == 2
+    said = capsys.readouterr()
+    assert [one["strength"] for one in json.loads(said.out)["attempts"]] == [0.001]
+    assert "It broke off.\nChoose a lower strength." in said.err
+
+
+def test_pruning_with_a_plan_that_training_made_says_what_it_is(capsys, tmp_path):
+    plan = tmp_path / "plan.yaml"
+    plan.write_text("schema: 1\nallocation: by_training\nsparsities: {hidden.0: 0.5}\n", "utf-8")
+    assert main(["prune", "digits-mlp", "--plan", str(plan), "--repair", "none"]) == 0
+    assert "need not hit the same weights" in capsys.readouterr().err

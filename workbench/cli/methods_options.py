@@ -33,7 +33,7 @@ def add_methods_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--granularity", default="weight", help="weight or channel (%(default)s)")
     group.add_argument(
         "--sparsity", metavar="S", type=float,
-        help="part to prune, 0 to 0.99 (0.8 of the weights, 0.5 of the channels)",
+        help="part to prune, 0.01 to 0.99 (0.8 of the weights, 0.5 of the channels)",
     )  # fmt: skip
     group.add_argument(
         "--samples", metavar="N", type=int, default=1000, help="validation images (%(default)s)"

@@ -72,5 +72,8 @@ def add_restore_options(parser: argparse.ArgumentParser) -> None:
         "--out", metavar="FILE", help="write the weights here, as .safetensors; if left out they "
         "are only read",
     )  # fmt: skip
-    add_data(parser)
+    parser.add_argument(
+        "--data", metavar="DATA", help="measure it on the test images of these data: a sample's "
+        "name (fashion-mnist, digits) or an .npz file",
+    )  # fmt: skip
     add_json(parser)

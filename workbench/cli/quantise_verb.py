@@ -21,7 +21,11 @@ from workbench.run_export import QUANTISED
 
 def quantise(arguments: Namespace) -> Outcome:
     """Replace the weights of a model in one or several ways, and measure every file."""
-    wanted = [_settings(arguments, text) for text in arguments.method]
+    wanted = list(dict.fromkeys(_settings(arguments, text) for text in arguments.method))
+    if not wanted:
+        raise SettingsError(
+            "No method was given.", f"Choose one or several of: {', '.join(REPLACEMENTS)}."
+        )
     device = choose_device(arguments.device)
     folder = Path(arguments.out)
     model = open_model(arguments)
@@ -49,7 +53,8 @@ def wanted_after(arguments: Namespace) -> list[ReplacementSettings]:
     Raises:
         SettingsError: If a replacement is none, or there is no folder for its file.
     """
-    wanted = [parse_replacement(text, seed=arguments.seed or 0) for text in arguments.quantise]
+    found = (parse_replacement(text, seed=arguments.seed or 0) for text in arguments.quantise)
+    wanted = list(dict.fromkeys(found))  # each is done once
     if wanted and not arguments.out:
         raise SettingsError(
             "--quantise writes files, and no folder is given.", "Give one with --out DIR."

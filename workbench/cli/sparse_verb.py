@@ -45,9 +45,16 @@ def sparse(arguments: Namespace) -> Outcome:
     with ProgressLine() as line:
         for settings in tries:
             line.start(f"Training {model.name} sparse: {settings.chosen.title}")
-            run, pruned = train_sparse_and_measure(
-                model, data, settings, finetune=finetune, dense=dense, report=line, device=device
-            )
+            try:
+                run, pruned = train_sparse_and_measure(
+                    model, data, settings, finetune=finetune, dense=dense, report=line,
+                    device=device,
+                )  # fmt: skip
+            except BaseException as error:
+                if not attempts:
+                    raise
+                found = describe(model, data) | _result(attempts)
+                raise UnfinishedError((found, _all_texts(texts, attempts)), error) from error
             assert pruned is not None  # nothing stops it
             dense = run.stage("dense")
             attempts.append(_attempt(settings, run, pruned))
@@ -56,7 +63,7 @@ def sparse(arguments: Namespace) -> Outcome:
     assert run is not None
     assert pruned is not None
     values = describe(model, data) | _result(attempts)
-    text = "\n\n".join([*texts, *([_table(attempts)] if len(attempts) > 1 else [])])
+    text = _all_texts(texts, attempts)
     if not arguments.out:
         return values, text
     try:
@@ -132,6 +139,11 @@ def _text(settings: SparseTrainingSettings, run: Run, pruned: Pruned) -> str:
     )
     head = measurements_table([(stage.name, stage.measurement) for stage in run.stages])
     return "\n".join(filter(None, (head, "", line, note)))
+
+
+def _all_texts(texts: list[str], attempts: list[dict[str, Any]]) -> str:
+    """What is told of every strength, and a table where there are several."""
+    return "\n\n".join([*texts, *([_table(attempts)] if len(attempts) > 1 else [])])
 
 
 def _table(attempts: list[dict[str, Any]]) -> str:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import torch
 
 from workbench.data import Data
+from workbench.errors import SettingsError
 from workbench.experiment import (
     Run,
     Stage,
@@ -50,6 +51,7 @@ def train_sparse_and_measure(
     Raises:
         DataError: If the data do not fit the model.
         PlanError: If nothing can be cut, or the method does not suit the network.
+        SettingsError: If the training broke off in its first epoch, or there was nothing to do.
     """
     model = with_data(model, data)
     end = TRAINED if finetune else 1 - DENSE
@@ -67,6 +69,8 @@ def train_sparse_and_measure(
         data.digest, trained.stopped, settings.to_dict(),
     )  # fmt: skip
     if dense is None or len(trained.history) < 2:
+        if dense is not None and not trained.stopped:
+            raise _nothing_done(settings, trained)
         return replace(run, stopped=True), None
     after = MEASURED if finetune else 1.0
     stage = measure_stage(
@@ -81,6 +85,20 @@ def train_sparse_and_measure(
         run, trained.pruned, data, finetune, report=part_of(report, after, 1.0),
         should_stop=should_stop, device=device,
     )  # fmt: skip
+
+
+def _nothing_done(settings: SparseTrainingSettings, trained: SparseTrained) -> SettingsError:
+    """Why there is no epoch to keep, though nobody stopped the training."""
+    title = settings.chosen.title
+    if trained.note:  # it says where the loss went, and what of the weights of epoch 0
+        return SettingsError(
+            f"{title} broke off in its first epoch: the loss was no longer a number.",
+            "Choose a lower learning rate or a lower strength.",
+        )
+    return SettingsError(
+        f"{title} found nothing to cut: less than one weight or channel of any layer would go.",
+        "Choose a higher target or larger steps.",
+    )
 
 
 def _record(settings: SparseTrainingSettings, trained: SparseTrained) -> TrainingRecord:

@@ -80,6 +80,8 @@ class SparseTrainingSettings:
         _check("rewind_epochs", self.rewind_epochs, 0, 1_000, whole=True)
         if not isinstance(self.from_scratch, bool):
             raise SettingsError(f"from_scratch is {self.from_scratch!r}.", "Choose true or false.")
+        if not self.training.epochs and self.training.seconds is None:
+            raise SettingsError("epochs is 0.", "Sparse training needs at least 1.")
         if self.freeze is not None:
             object.__setattr__(self, "freeze", tuple(str(name) for name in self.freeze))
 

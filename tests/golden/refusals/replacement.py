@@ -253,3 +253,9 @@ def command_prune_quantise_nowhere(folder):
 def command_quantise_unknown_coding(folder):
     """A coding with a letter missing."""
     run("quantise", "digits-mlp", "--method", "cluster", "--coding", "rang", "--out", folder)
+
+
+@MAKERS
+def replacement_none_asked(folder):
+    """No method where some are needed."""
+    run("quantise", "digits-mlp", "--method", "", "--out", folder / "out")

@@ -3,11 +3,13 @@
 from torch import nn
 
 from tests.golden.refusals.table import Makers
-from tests.golden.refusals.values import tiny
+from tests.golden.refusals.values import few_images, tiny
+from workbench.finetune_settings import FineTuneSettings
 from workbench.model import Model
 from workbench.sparse_training import SparseTrainingSettings, get_sparse_method
 from workbench.sparse_training.fresh import with_new_weights
 from workbench.sparse_training.ground import find_ground
+from workbench.sparse_training.measured import train_sparse_and_measure
 from workbench.sparse_training.shrinking import ScaleShrinking
 from workbench.sparse_training.sweeping import settings_of_sweep
 
@@ -97,3 +99,28 @@ def sparse_cannot_begin_anew(folder):
             self.weight = nn.Parameter(nn.Linear(4, 4).weight.detach())
 
     with_new_weights(Model("odd", Odd(), (1, 2, 2), 4), 0)
+
+
+@MAKERS
+def sparse_no_epoch(folder):
+    """No epoch at all."""
+    SparseTrainingSettings(training=FineTuneSettings(epochs=0))
+
+
+@MAKERS
+def sparse_breaks_off(folder):
+    """Weights so large that the first loss is no number."""
+    model = tiny()
+    for parameter in model.module.parameters():
+        nn.init.constant_(parameter, 1e30)
+    settings = SparseTrainingSettings(training=FineTuneSettings(epochs=1))
+    train_sparse_and_measure(model, few_images(), settings)
+
+
+@MAKERS
+def sparse_nothing_to_cut(folder):
+    """Less than one channel to cut."""
+    settings = SparseTrainingSettings(
+        method="iterative", granularity="channel", target=0.01, training=FineTuneSettings(epochs=1)
+    )
+    train_sparse_and_measure(tiny(), few_images(), settings)
