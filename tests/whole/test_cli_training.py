@@ -1,6 +1,7 @@
 """The command line trains with every option, and its JSON says so."""
 
 import json
+import sys
 
 import pytest
 
@@ -49,6 +50,17 @@ def test_every_option_reaches_the_training_and_the_json(pruned):
     assert isinstance(run, Run)
     accuracy = run.stage("finetuned").measurement.accuracy
     assert found["finetuned"]["accuracy"] == accuracy, "the teacher is the dense model itself"
+
+
+def test_a_teacher_may_come_from_a_factory_in_the_folder_one_is_in(pruned, tmp_path, monkeypatch):
+    code = "import torch\n\ndef build():\n    return torch.nn.Sequential("
+    code += "torch.nn.Flatten(), torch.nn.Linear(64, 10))\n"
+    (tmp_path / "some_teacher.py").write_text(code, "utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if place])
+    words = "--repair none --finetune-epochs 1 --distillation 0.5 --teacher some_teacher:build"
+    record = pruned(*words.split(), "--input-shape", "1,8,8")["training"]
+    assert record["teacher"] == "some_teacher:build"
 
 
 @pytest.mark.parametrize(("repair", "highest"), [("none", 0.05), ("full", 0.005)])

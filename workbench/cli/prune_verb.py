@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from workbench.cli.allocate_verb import make_plan
+from workbench.cli.app import add_current_folder
 from workbench.cli.choices import BUDGETS, check_choice
 from workbench.cli.export_verb import exported_text
 from workbench.cli.output import percent, write_json
@@ -101,6 +102,8 @@ def _teacher(arguments: Namespace, data: Data) -> Model | None:
     """The model that ``--teacher`` names; None takes the dense one."""
     if not arguments.teacher:
         return None
+    if ":" in arguments.teacher:
+        add_current_folder()
     teacher = load_model(arguments.teacher, input_shape=arguments.input_shape, allow_factory=True)
     check_fit(teacher, data)
     return teacher
@@ -118,6 +121,11 @@ def _plan(arguments: Namespace, model: Model) -> PruningPlan:
         sys.stderr.write(
             f"The plan was made for a model with digest {plan.model}; {model.name} has "
             f"{model.digest}. It is used all the same.\n"
+        )
+    if plan.allocation == "by_training":
+        sys.stderr.write(
+            "The plan tells how much sparse training left of every layer. The same shares are cut "
+            f"from {model.name} here, which need not hit the same weights.\n"
         )
     if arguments.granularity not in (None, plan.granularity):
         raise PlanError(
