@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from workbench.layers import Inspection, LayerInfo, inspect
     from workbench.loading import load_data, load_model, sample_data_names, sample_names
     from workbench.metrics import Measurement, Score, measure, score
-    from workbench.model import Model
+    from workbench.model import Model, with_data
     from workbench.plan import PruningPlan
     from workbench.plan_file import read_plan, write_plan
     from workbench.progress import Progress
@@ -164,6 +164,7 @@ __all__ = [
     "train_sparse",
     "train_sparse_and_measure",
     "weight_distributions",
+    "with_data",
     "write_plan",
 ]
 __version__ = "0.1.0"
@@ -196,7 +197,7 @@ _HOMES = {
     "layers": ("Inspection", "LayerInfo", "inspect"),
     "loading": ("load_data", "load_model", "sample_data_names", "sample_names"),
     "metrics": ("Measurement", "Score", "measure", "score"),
-    "model": ("Model",),
+    "model": ("Model", "with_data"),
     "plan": ("PruningPlan",),
     "plan_file": ("read_plan", "write_plan"),
     "progress": ("Progress",),

@@ -100,6 +100,9 @@ def check_fit(model: Model, data: Data) -> None:
 def with_data(model: Model, data: Data) -> Model:
     """The model with its data for criteria to look at; evidence of the same data stays.
 
+    Criteria such as ``taylor`` or ``wanda`` need that before ``allocate``, ``prune`` or
+    ``build_masks``; what takes data anyway, such as ``run_experiment``, does it by itself.
+
     Raises:
         DataError: If image shape or number of classes differ.
     """
