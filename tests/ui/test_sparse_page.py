@@ -129,7 +129,7 @@ def test_the_comparison_tells_both_families_apart(open_app):
     app = open_app(ws=ws, page="compare")
     assert not app.exception
     assert "Cut during training: L1 penalty" in captions(app)
-    assert list(app.dataframe[-1].value["plan"])[-1] == "during training: l1"
+    assert list(app.dataframe[-1].value["plan"])[-1] == "training: l1"
 
 
 def test_the_family_has_a_shape_and_a_key_of_its_own():

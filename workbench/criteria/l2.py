@@ -24,8 +24,8 @@ def l2_scores(look: Look, parameter: str) -> Tensor:
 METHOD = Criterion(
     name="l2",
     title="Magnitude (L2)",
-    summary="Prunes the weights of smallest square first; for single weights the order is that "
-    "of l1.",
+    summary="Prunes the weights of smallest square first; single weights go in the same order as "
+    "by magnitude (L1).",
     explanation=(
         "The same idea as magnitude by absolute value, with squares: what goes first has the "
         "least energy. For single weights the order is exactly that of the absolute values. For "

@@ -185,8 +185,7 @@ def _row(before: ClassScore, after: ClassScore, change: ClassChange | None) -> d
                         _ends(after.recall, after.recall_low, after.recall_high)),
         "precision": _pair(_ends(before.precision, before.precision_low, before.precision_high),
                            _ends(after.precision, after.precision_low, after.precision_high)),
-        "f1": _pair(_ends(before.f1, before.f1_low, before.f1_high),
-                    _ends(after.f1, after.f1_low, after.f1_high)),
+        "f1": _pair(_number(before.f1), _number(after.f1)),
         "order": paired.difference if paired else 1.0,
     }  # fmt: skip
 
@@ -194,7 +193,11 @@ def _row(before: ClassScore, after: ClassScore, change: ClassChange | None) -> d
 def _ends(value: float | None, low: float | None, high: float | None) -> str:
     if value is None or low is None or high is None:
         return "–"
-    return f"{100 * value:.1f} ({100 * low:.0f}–{100 * high:.0f})"
+    return f"{_number(value)} ({100 * low:.0f}–{100 * high:.0f})"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f}"
 
 
 def _pair(before: str, after: str) -> str:

@@ -71,7 +71,7 @@ def _draw(found: CriteriaTable, model: str, granularity: str, stage: str) -> Non
     by_level = {level: found.column(model, granularity, level, stage) for level in levels}
     frame = table_frame(by_level)
     st.dataframe(
-        frame, hide_index=True, height=36 * (len(frame) + 1) + 3,
+        frame, hide_index=True, height=35 * (len(frame) + 1) + 3,
         alt=_("Table of test accuracy on {model}, a row for each criterion and a column for each "
               "level.").format(model=model),
         column_config={_("Criterion"): st.column_config.TextColumn(pinned=True)},

@@ -297,7 +297,7 @@ def _show_table(found: Ensembles, names: Mapping[str, str], methods: Mapping[str
     )  # fmt: skip
     st.caption(
         _("{test:,} test images, {validation:,} validation images; in brackets 95 % intervals, and "
-          "of bytes and MACs how they stand to the dense model's.").format(
+          "of bytes and MACs how many times the dense model's they are.").format(
             test=found.dense.test.samples, validation=found.dense.validation.samples
         )
     )  # fmt: skip
@@ -319,12 +319,9 @@ def _row(found: Ensembles, title: str, members: str, one: Member | Combined) -> 
 
 
 def _sized(found: Ensembles, one: Member | Combined, unit: str) -> str:
-    """The size, and how it stands to the dense model's."""
-    words = {"below": _("below"), "at": _("at"), "above": _("above")}
-    part, standing = found.part(one, unit), words[found.standing(one, unit)]
-    if one is found.dense:
-        return compact(one.size(unit))
-    return f"{compact(one.size(unit))} ({part:.2f}×, {standing})"
+    """The size, and how many times the dense model's it is."""
+    size = compact(one.size(unit))
+    return size if one is found.dense else f"{size} ({found.part(one, unit):.2f}×)"
 
 
 def _members(one: Combined, names: Mapping[str, str]) -> str:
@@ -332,7 +329,9 @@ def _members(one: Combined, names: Mapping[str, str]) -> str:
 
 
 def _signed(value: float) -> str:
-    return f"{100 * value:+.2f}".replace("-", "−")
+    """Points with their sign; none where it rounds to nothing."""
+    shown = f"{100 * value:+.2f}".replace("-", "−")
+    return shown[1:] if shown[1:] == "0.00" else shown
 
 
 def _p_value(value: float) -> str:

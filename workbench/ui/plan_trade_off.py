@@ -102,8 +102,8 @@ def _show_trials(trials: Sequence[Mapping[str, Any]], best: float | None = None)
         return
     rows = pd.DataFrame({
         _("Trade-off"): [f"{float(trial['trade_off']):g}" for trial in trials],
-        _("Loss"): [_or_none(trial["loss"], "{:.4f}") for trial in trials],
-        _("Accuracy"): [
+        _("Loss after repair"): [_or_none(trial["loss"], "{:.4f}") for trial in trials],
+        _("Accuracy after repair"): [
             "–" if trial["accuracy"] is None else percent(float(trial["accuracy"]), 2)
             for trial in trials
         ],

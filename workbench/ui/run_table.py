@@ -28,7 +28,7 @@ def show_table(found: Sequence[ShelvedRun]) -> None:
     frame = run_frame(found)
     shown = frame.assign(
         plan=(frame["allocation"] + ", " + frame["criterion"]).where(
-            frame["made_by"] == "", _("during training: ") + frame["made_by"]
+            frame["made_by"] == "", _("training: ") + frame["made_by"]
         ),
         accuracy=100 * frame["accuracy"],
     )
@@ -41,27 +41,27 @@ def show_table(found: Sequence[ShelvedRun]) -> None:
             "bytes", "latency_ms",
         ],
         column_config={
-            "run": column.TextColumn(_("Run"), pinned=True, width=120),
-            "stage": column.TextColumn(_("Stage"), width=85),
+            "run": column.TextColumn(_("Run"), pinned=True, width=155),
+            "stage": column.TextColumn(_("Stage"), width=80),
             "granularity": column.TextColumn(
-                _("Granularity"), help=explain("granularity"), width=85
+                _("Granularity"), help=explain("granularity"), width=80
             ),
             "plan": column.TextColumn(
-                _("Plan"), width=100,
+                _("Plan"), width=112,
                 help=_("Allocation and criterion of the plan, or the method of sparse training."),
             ),
-            "repair": column.TextColumn(_("Repair"), help=explain("repair"), width=55),
+            "repair": column.TextColumn(_("Repair"), help=explain("repair"), width=50),
             "accuracy": column.NumberColumn(
-                _("Accuracy"), format="%.2f %%", help=explain("test split"), width=75
+                _("Accuracy"), format="%.2f %%", help=explain("test split"), width=70
             ),
             "num_nonzero": column.NumberColumn(
-                _("Non-zero"), format="localized", help=titles["nonzero"], width=75
+                _("Non-zero"), format="localized", help=titles["nonzero"], width=70
             ),
             "macs": column.NumberColumn(
-                _("MACs"), format="localized", help=titles["macs"], width=90
+                _("MACs"), format="localized", help=titles["macs"], width=80
             ),
             "bytes": column.NumberColumn(
-                _("Bytes"), format="localized", help=titles["bytes"], width=75
+                _("Bytes"), format="localized", help=titles["bytes"], width=72
             ),
             "latency_ms": column.NumberColumn(
                 _("Latency, ms"), format="%.3g", help=explain("latency"), width=80

@@ -40,14 +40,14 @@ def ensembles_figure(
     best = [one for one in found.best.values() if one is not None]
     if best:
         told = [_told(one, names, methods[one.method]) for one in best]
-        _add(figure, unit, best, told, _("Best within the dense size"), GOOD, "star", 16)
+        _add(figure, unit, best, told, _("Best that fits"), GOOD, "star", 16)
     lay_out(figure, height=430, x_title=size_title, y_title=_("Test accuracy"), legend=True)
     figure.add_vline(
         x=found.dense.size(unit), line={"color": DENSE, "dash": "dash", "width": 1.5},
         annotation_text=_("dense model's size"), annotation_position="bottom right",
     )  # fmt: skip
-    figure.update_xaxes(rangemode="tozero", gridcolor=GRID, showgrid=True)
-    figure.update_yaxes(tickformat=".1%")
+    figure.update_xaxes(rangemode="tozero", gridcolor=GRID, showgrid=True, fixedrange=True)
+    figure.update_yaxes(tickformat=".1%", fixedrange=True)
     return figure
 
 

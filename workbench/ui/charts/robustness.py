@@ -55,7 +55,9 @@ def robustness_figure(found: Robustness) -> go.Figure:
         tickvals=levels, ticktext=[_("clean"), *map(str, levels[1:])], fixedrange=True,
         range=[-0.3, max(levels) + 0.3],
     )  # fmt: skip
-    figure.update_xaxes(title=_("Severity"), row=rows)
+    for index in range(max(0, len(names) - columns), len(names)):  # the lowest of each column
+        place = {"row": index // columns + 1, "col": index % columns + 1}
+        figure.update_xaxes(title=_("Severity"), showticklabels=True, **place)
     figure.update_yaxes(
         tickformat=".0%", gridcolor=GRID, fixedrange=True, range=[_least(found), 1.02]
     )
