@@ -8,6 +8,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 # two files of tests at a time; browser tests, which look at the clock, run alone
 SIDE_BY_SIDE := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+TABLES := sensitivity_exact sensitivity_fast prediction_error allocation cost_aware criteria \
+	sparse_training finetuning_options deep_compression robustness digits_accuracy
 RUNTIME := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
 DECLARED := pyproject.toml constraints.txt
@@ -22,7 +24,7 @@ help:
 	@echo "make format       put the code into the project's format and mend what ruff can mend"
 	@echo "make screenshots  every page, light and dark, into artifacts/screenshots"
 	@echo "make bench        every benchmark in tests/benchmarks, printed"
-	@echo "make tables       the tables of sensitivity, prediction, allocation and criteria, written anew (hours)"
+	@echo "make tables       every table in tests/benchmarks/results, written anew (hours)"
 	@echo "make clean        remove .venv, caches and artifacts"
 
 run: $(RUNTIME)
@@ -70,7 +72,7 @@ bench: $(DEV)
 	done
 
 tables: $(DEV)
-	@for name in sensitivity_exact sensitivity_fast prediction_error allocation criteria; do \
+	@for name in $(TABLES); do \
 		$(BIN)/python -m tests.benchmarks.$$name || exit 1; \
 	done
 

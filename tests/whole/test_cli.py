@@ -125,7 +125,7 @@ def test_help_lists_every_verb(capsys):
 
 REFUSALS = [
     ("pruen x", "There is no verb 'pruen'.", "Did you mean 'prune'? Choose one of: run, inspect, "
-     "sensitivity, allocate, prune, arena, evaluate, export."),
+     "sensitivity, allocate, prune, arena, evaluate, export, sparse, "),
     ("inspect", "The following arguments are required: MODEL.",
      "See workbench inspect --help."),
     ("inspect digits-mpl", "There is no sample model 'digits-mpl'.", "Did you mean digits-mlp?"),
@@ -146,7 +146,8 @@ REFUSALS = [
     ("sensitivity digits-mlp --precision fast --half-width 1", "The half-width is 1.0.",
      "Give a fraction such as 0.01, one point."),
     ("sensitivity digits-mlp --granularity chanel", "There is no granularity 'chanel'.",
-     "Did you mean 'channel'? Choose one of: weight, nm:2:4, block:4x4, kernel, channel."),
+     "Did you mean 'channel'? Choose one of: weight, nm:2:4, block:4x4, subblock:2x2, kernel, "
+     "channel."),
     ("sensitivity digits-mlp --granularity nm:4:4", "Granularity 'nm:4:4' keeps 4 of every 4 "
      "weights.", "Choose N:M with 1 <= N < M <= 64, such as nm:2:4."),
     ("allocate digits-mlp --method uniform --sparsity 0.5 --granularity kernel",
@@ -164,7 +165,7 @@ REFUSALS = [
      "at least one channel."),
     ("allocate digits-mlp --method globl --sparsity 0.5", "There is no method 'globl'.",
      "Did you mean 'global'? Choose one of: uniform, uniform_plus, global, erk, lamp, "
-     "equal_loss, greedy, optimal, random."),
+     "equal_loss, greedy, optimal, random, stage, cost_aware."),
     ("allocate digits-mlp --method global", "A plan needs one target; none given.",
      "Give either a sparsity or a budget."),
     ("prune digits-mlp --method global --sparsity 0.5 --criterion tailor",
