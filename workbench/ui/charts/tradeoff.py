@@ -276,7 +276,9 @@ def _add_keys(figure: go.Figure, marks: Sequence[Mark]) -> None:
         (_("Repaired"), KEPT, SHAPES["repaired"], "repaired" in stages),
         (_("Fine-tuned"), KEPT, SHAPES["finetuned"], "finetuned" in stages),
         (
-            _("Cut during training"), KEPT, f"{_BY_TRAINING_SHAPE}-open",
+            _("Cut during training"),
+            KEPT,
+            f"{_BY_TRAINING_SHAPE}-open",
             any(mark.by_training for mark in marks),
         ),
         (_("Pruned at random"), RANDOM, f"{_RANDOM_SHAPE}-open", any(m.random for m in marks)),
