@@ -166,6 +166,7 @@ def set_in_row(number: int, place: int, value: object):
         (lambda header: header.update(t=5), "too many tensors"),
         (lambda header: header.update(t=[1]), "describes a tensor that is none"),
         (lambda header: header.pop("m"), "its header is not whole"),
+        (lambda header: header["t"].append(["x", [10**12, 0], "e", 0]), "is empty"),
     ],
 )
 def test_a_forged_header_is_refused_with_a_sentence(content, change, message):

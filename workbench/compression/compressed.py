@@ -278,6 +278,8 @@ def _check_row(row: object) -> None:
         raise ValueError(f"tensor {name[:60]!r} has no shape.")
     if kind not in (*_TYPES, "="):
         raise ValueError(f"tensor {name[:60]!r} is of kind {str(kind)[:20]!r}, which is not known.")
+    if kind in ("e", "f") and 0 in shape:  # its other axes would be bounded by nothing
+        raise ValueError(f"tensor {name[:60]!r} is empty.")
     if kind in ("e", "f") and (
         len(row) < 4 or type(row[3]) is not int or not 0 <= row[3] <= _MAX_VALUES or len(shape) < 2
     ):
