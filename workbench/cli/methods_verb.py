@@ -47,6 +47,13 @@ def methods(arguments: Namespace) -> "Outcome":
         raise SettingsError(
             "A model was given, but nothing to do with it.", "Add --try or --costs."
         )
+    if arguments.costs and (
+        arguments.method or arguments.tries or arguments.family or arguments.search
+    ):
+        raise SettingsError(
+            "--costs times every method there is.",
+            "Leave out the name, --try, --family and --search.",
+        )
     measuring = import_module("workbench.cli.trying_verb")
     outcome: Outcome = (measuring.costs if arguments.costs else measuring.trial)(arguments)
     return outcome

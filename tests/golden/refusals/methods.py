@@ -98,3 +98,9 @@ def command_methods_model_alone(folder):
 def command_try_nothing(folder):
     """A model, but no method to try."""
     run("methods", "--try", "--model", "digits-mlp")
+
+
+@MAKERS
+def command_costs_of_one(folder):
+    """Seconds of a single method."""
+    run("methods", "taylor", "--costs", "--model", "digits-mlp")
