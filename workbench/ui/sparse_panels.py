@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from workbench.sparse_training import SparseTrainingSettings
 
 KIND = "sparse_training"
+_NEXT_TO_NOTHING = 0.005
 
 
 def show_form() -> None:
@@ -107,6 +108,12 @@ def _show_run(one: ShelvedRun) -> None:
         if trained.training.note:
             st.caption(plain(trained.training.note))
     st.markdown(_outcome(run))
+    if settings.chosen.strength is not None and _sparsity(run) < _NEXT_TO_NOTHING:
+        st.info(
+            _("Next to nothing became zero. Take more strength or more epochs, or set a target "
+              "sparsity."),
+            icon=":material/lightbulb:",
+        )  # fmt: skip
     with st.container(horizontal=True):
         link_to("compare", _("Compare with other runs"), "scatter_plot")
         link_to("finetune", _("Train it further"), "model_training")
