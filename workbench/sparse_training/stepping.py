@@ -77,7 +77,7 @@ def prune_in_steps(curriculum: Curriculum) -> Trained:
         alive = lowest_gone(magnitudes(curriculum.ground, good[0]), good[1], wanted)
         if sparsity_of(alive) <= good[2]:  # rounding, or every layer is down to its last weight
             break
-        title = f"Step {number}, sparsity {wanted:.1%}"
+        title = f"Step {number}, sparsity {100 * wanted:.1f} %"
         values = {"sparsity": sparsity_of(alive), "floor": floor, "round": number}
         report = part_of(curriculum.report, good[2] / ceiling, wanted / ceiling, title, values)
         tuned = train_alive(curriculum, good[0], alive, settings.training, report, keep="best")

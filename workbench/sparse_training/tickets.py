@@ -36,7 +36,7 @@ def draw_ticket(curriculum: Curriculum) -> Trained:
             wanted = round_sparsity(number, rounds, settings.used_target or 0.0)
             alive = lowest_gone(magnitudes(curriculum.ground, trained), alive, wanted)
         sparsity = sparsity_of(alive)
-        title = f"Round {number} of {rounds}, sparsity {sparsity:.1%}"
+        title = f"Round {number} of {rounds}, sparsity {100 * sparsity:.1f} %"
         place = parts - rounds - 1 + number
         report = part_of(
             curriculum.report, place / parts, (place + 1) / parts, title, _told(sparsity, number)

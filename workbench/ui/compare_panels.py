@@ -341,7 +341,7 @@ def _describe(current: ShelvedRun) -> str:
     words = (
         _("{stage}, {accuracy} ({interval}), {nonzero} of {params} parameters left, {bytes}, "
           "channels really gone")
-        if current.structured
+        if current.structured and m.num_params < current.dense_params
         else _("{stage}, {accuracy} ({interval}), {nonzero} of {params} parameters, {bytes}")
     )  # fmt: skip
     return words.format(

@@ -16,7 +16,7 @@ from workbench.ui.i18n import _
 from workbench.ui.job_panel import is_active, latest_job, show_job, start_job
 from workbench.ui.job_scope import concerns_bench
 from workbench.ui.links import link_to
-from workbench.ui.repair_choice import quick_repair, repair_names
+from workbench.ui.repair_choice import repair_names, usual_repair
 from workbench.ui.words import explain
 
 if TYPE_CHECKING:
@@ -93,8 +93,7 @@ def _kept_granularity() -> str:
 def _kept_repair() -> str:
     names = [name for name in repair_names() if name != "none"]
     kept = session.setting(_SETTINGS, {}).get("repair")
-    quick = quick_repair()
-    return str(kept) if kept in names else quick if quick in names else names[-1]
+    return str(kept) if kept in names else usual_repair()
 
 
 def _remember(**values: object) -> None:
