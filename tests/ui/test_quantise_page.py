@@ -89,7 +89,9 @@ def test_results_stand_with_their_numbers_proof_and_files(open_app, registry, qu
     kept = load_replacements(bench.store(), quantised, digits.MODEL_REF, 1)
     accuracy = Run.from_dict(record).final.measurement.accuracy
     table, proof = app.dataframe[0].value, app.dataframe[1].value
-    assert table["what"].tolist() == ["Run 1, float32", "int8_static", "cluster:4"]
+    assert table["what"].tolist() == [
+        "Run 1, float32", "8 bits, static", "Codebook, 4 bits",
+    ]  # fmt: skip
     assert table["accuracy"].iloc[0] == pytest.approx(100 * accuracy)
     sizes = [(kept.folder / one.file).stat().st_size for one in kept.results]
     assert table["bytes"].tolist()[1:] == sizes

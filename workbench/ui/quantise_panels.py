@@ -19,6 +19,7 @@ from workbench.ui.quantise_form import REPLACEMENT, show_form
 from workbench.ui.theme import in_bytes, interval, milliseconds, percent
 
 if TYPE_CHECKING:
+    from workbench.replacement import ReplacementSettings
     from workbench.replacement_tasks import Replacements
     from workbench.replacing import Replaced
 
@@ -60,8 +61,6 @@ def _kept(number: int) -> Replacements | None:
 
 
 def _explain() -> None:
-    from workbench.replacement import REPLACEMENTS
-
     st.info(
         _(
             "Nothing has been put in the place of these weights yet. Every file is measured as "
@@ -70,12 +69,31 @@ def _explain() -> None:
         ),
         icon=":material/compress:",
     )
+    _tell_methods()
+
+
+def _tell_methods() -> None:
+    """Every method in full, folded away."""
+    from workbench.replacement import REPLACEMENTS
+
     with st.expander(_("What the methods do"), icon=":material/menu_book:"):
         for method in REPLACEMENTS.values():
             st.markdown(f"**{plain(method.title)}**")
             st.markdown(plain(method.explanation))
             st.latex(method.formula)
             st.caption(plain(f"{method.strengths} {method.limits} ({method.paper})"))
+
+
+def label(settings: ReplacementSettings) -> str:
+    """What a page calls a file, in the words of the form."""
+    from workbench.replacement import REPLACEMENTS
+
+    huffman = _(", Huffman") if settings.coding == "huffman" else ""
+    return {
+        "cluster": _("Codebook, {bits} bits").format(bits=settings.bits) + huffman,
+        "nm": _("Pattern {pattern}").format(pattern=settings.pattern),
+        "channel_multiple": _("Multiples of {n} channels").format(n=settings.multiple),
+    }.get(settings.method, REPLACEMENTS[settings.method].title)
 
 
 def _show_results(kept: Replacements, name: str) -> None:
@@ -85,7 +103,7 @@ def _show_results(kept: Replacements, name: str) -> None:
     columns = st.columns(4)
     columns[0].metric(
         _("Smallest file"), in_bytes(smallest.bytes), border=True, height="stretch",
-        delta_description=smallest.settings.key, help=_("Measured on disk."),
+        delta_description=label(smallest.settings), help=_("Measured on disk."),
     )  # fmt: skip
     columns[1].metric(
         _("Smaller than dense"), f"{kept.dense.bytes / smallest.bytes:.1f}×", border=True,
@@ -107,6 +125,7 @@ def _show_results(kept: Replacements, name: str) -> None:
     _show_table(kept, name)
     _show_proof(kept.results)
     _show_files(kept)
+    _tell_methods()
 
 
 def _survived(results: Sequence[Replaced]) -> str:
@@ -131,7 +150,7 @@ def _show_chart(kept: Replacements, name: str, smallest: Replaced) -> None:
     kinds = {"int8_static": "int8", "int8_dynamic": "int8", "cluster": "cluster"}
     marks += [
         FileMark(
-            one.settings.key, kinds.get(one.settings.method, "pattern"), one.bytes, one.accuracy,
+            label(one.settings), kinds.get(one.settings.method, "pattern"), one.bytes, one.accuracy,
             one.ci_low, one.ci_high,
         )
         for one in kept.results
@@ -140,7 +159,7 @@ def _show_chart(kept: Replacements, name: str, smallest: Replaced) -> None:
         "{key} is the smallest file: {bytes}, {factor}× smaller than the dense weights file, with "
         "{points} points of test accuracy beside it."
     ).format(
-        key=smallest.settings.key, bytes=in_bytes(smallest.bytes),
+        key=label(smallest.settings), bytes=in_bytes(smallest.bytes),
         factor=f"{dense.bytes / smallest.bytes:.1f}",
         points=f"{100 * (smallest.accuracy - dense.accuracy):+.2f}".replace("-", "−"),
     )  # fmt: skip
@@ -169,7 +188,7 @@ def _show_table(kept: Replacements, name: str) -> None:
         time = one.latency
         rows.append(
             {
-                "what": one.settings.key,
+                "what": label(one.settings),
                 "accuracy": 100 * one.accuracy,
                 "interval": interval(one.ci_low, one.ci_high, one.samples),
                 "bytes": one.bytes, "zipped": one.zipped_bytes,
@@ -210,7 +229,7 @@ def _show_table(kept: Replacements, name: str) -> None:
         },
     )  # fmt: skip
     notes = [
-        f"- **{plain(one.settings.key)}**: {' '.join(plain(note) for note in one.notes)}"
+        f"- **{plain(label(one.settings))}**: {' '.join(plain(note) for note in one.notes)}"
         for one in kept.results
         if one.notes
     ]
@@ -236,7 +255,7 @@ def _show_proof(results: Sequence[Replaced]) -> None:
         )
         rows = [
             {
-                "what": one.settings.key, "weight": proof.name, "kind": proof.kind,
+                "what": label(one.settings), "weight": proof.name, "kind": proof.kind,
                 "count": proof.num_weights, "before": proof.num_weights - proof.zeros_before,
                 "after": proof.num_weights - proof.zeros_after, "zeros": proof.zeros_before,
                 "kept": proof.zeros_kept,
