@@ -49,8 +49,10 @@ def press(page: Page, name: str) -> None:
 
 
 def choose(page: Page, label: str, option: str) -> None:
-    """Choose from a list of the page itself."""
-    page.get_by_test_id("stMain").get_by_role("combobox", name=label, exact=True).click()
+    """Choose from a list of the page itself, by typing: a long list draws only a part of itself."""
+    box = page.get_by_test_id("stMain").get_by_role("combobox", name=label, exact=True)
+    box.click()
+    box.fill(option)
     page.get_by_role("option", name=option, exact=True).click()
     rig.settled(page)
 

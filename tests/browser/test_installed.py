@@ -40,7 +40,7 @@ def test_the_wheel_holds_what_the_pages_need_and_no_scripts(installed):
         assert (package / needed).is_file(), needed
     checkout = {
         path.relative_to(rig.ROOT / "sample_models").as_posix()
-        for folder in ("weights", "cards", "curves", "data")
+        for folder in ("weights", "cards", "curves", "data", "methods")
         for path in (rig.ROOT / "sample_models" / folder).glob("*.*")
     }
     shipped = {
