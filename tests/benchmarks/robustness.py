@@ -10,6 +10,7 @@ was measured is kept by digest in the folder --cache, so that a run that was cut
 
 import argparse
 import json
+import tempfile
 import time
 from pathlib import Path
 
@@ -101,11 +102,12 @@ def main() -> None:
     parser.add_argument("--repair", default="bn")
     parser.add_argument("--samples", type=int, default=1_000)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--cache", default="/tmp/workbench-robustness", help="points and answers")
+    kept = Path(tempfile.gettempdir()) / "workbench-robustness"
+    parser.add_argument("--cache", type=Path, default=kept, help="points and answers")
     arguments = parser.parse_args()
     dense, data = wb.load_model(arguments.model), wb.load_data(arguments.data)
     models = {"dense": dense} | pruned_models(dense, data, arguments.repair)
-    cache, device = Path(arguments.cache), wb.choose_device(arguments.device)
+    cache, device = arguments.cache, wb.choose_device(arguments.device)
     begin = time.perf_counter()
     found = wb.measure_robustness(
         models, data, wb.RobustnessSettings(num_samples=arguments.samples),
