@@ -19,7 +19,7 @@ from workbench.staircase import measure_staircase
 
 PARTS = (0.25, 0.5, 0.75)
 """Of a group's units that are left at the measured widths."""
-TRIES = 4
+TRIES = 6
 CLOSE = 0.97
 """A latency from this part of the budget on is not corrected upwards."""
 MARGIN = 0.99
@@ -119,7 +119,9 @@ def fit_latency(
     """Make a plan for a budget in latency, time it, and correct the target until it is met.
 
     A table predicts; only the pruned network tells. It is timed beside the dense one in turns,
-    and the target is scaled by what it missed, a few times at most.
+    and the target is scaled by what it missed; once one target met the budget and another missed
+    it, the next lies between the two, where a line through both times meets it. A few times at
+    most.
 
     Args:
         model: The dense network; it stays as it is.
@@ -139,6 +141,7 @@ def fit_latency(
         PlanError: If ``make`` refuses the first target.
     """
     best: LatencyFit | None = None
+    timed: list[LatencyFit] = []
     target = kept
     for number in range(TRIES):
         try:
@@ -156,14 +159,26 @@ def fit_latency(
         if measured is None:
             break
         found = LatencyFit(plan, kept, target, measured, number + 1)
+        timed.append(found)
         best = _better(best, found)
         if should_stop() or CLOSE * kept <= found.achieved <= kept:
             break
         if target >= 1 and found.met:
             break
-        target *= MARGIN * kept / found.achieved
+        target = _next_target(timed, kept)
     report(Progress(TRIES, TRIES, "Timed"))
     return best and LatencyFit(best.plan, kept, best.target, best.measured, number + 1)
+
+
+def _next_target(timed: Sequence[LatencyFit], kept: float) -> float:
+    """Between the targets that met the budget and those that missed it; else scaled by the miss."""
+    low = max((fit for fit in timed if fit.met), key=lambda fit: fit.target, default=None)
+    high = min((fit for fit in timed if not fit.met), key=lambda fit: fit.target, default=None)
+    last = timed[-1]
+    if low is None or high is None or low.target >= high.target:
+        return last.target * MARGIN * kept / last.achieved
+    part = (MARGIN * kept - low.achieved) / (high.achieved - low.achieved)
+    return low.target + min(0.8, max(0.2, part)) * (high.target - low.target)
 
 
 def _better(one: LatencyFit | None, other: LatencyFit) -> LatencyFit:
