@@ -1,6 +1,6 @@
 """The trade-off between worth and cost, learnt by measuring a few plans on validation images."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -150,8 +150,3 @@ class _Search:
             return None
         _loss, exponent, plan = self._best
         return LearntTradeOff(exponent, plan, tuple(self.trials), self._samples, complete)
-
-
-def trials_of(values: Mapping[str, Any]) -> tuple[TradeOffTrial, ...]:
-    """The trials in what ``LearntTradeOff.to_dict`` gave."""
-    return tuple(TradeOffTrial(**trial) for trial in values["trials"])

@@ -1,12 +1,11 @@
 """The settings of fine-tuning."""
 
-import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from workbench.errors import SettingsError
 from workbench.names import suggest
+from workbench.settings_reading import check_number, known_values
 
 OPTIMIZERS: dict[str, str] = {
     "sgd": "Stochastic gradient descent with Nesterov momentum.",
@@ -85,15 +84,15 @@ class FineTuneSettings:
                 f"There is no optimizer {self.optimizer!r}.", suggest(self.optimizer, OPTIMIZERS)
             )
         if self.lr is not None:
-            _check("lr", self.lr, 1e-8, 10)
-        _check("epochs", self.epochs, 0, 10_000, whole=True)
+            check_number("lr", self.lr, 1e-8, 10)
+        check_number("epochs", self.epochs, 0, 10_000, whole=True)
         if self.seconds is not None:
-            _check("seconds", self.seconds, 1, 604_800)
-        _check("batch_size", self.batch_size, 2, 8_192, whole=True)
-        _check("momentum", self.momentum, 0, 0.999)
-        _check("weight_decay", self.weight_decay, 0, 1)
-        _check("shift", self.shift, 0, 8, whole=True)
-        _check("seed", self.seed, 0, MAX_SEED, whole=True)
+            check_number("seconds", self.seconds, 1, 604_800)
+        check_number("batch_size", self.batch_size, 2, 8_192, whole=True)
+        check_number("momentum", self.momentum, 0, 0.999)
+        check_number("weight_decay", self.weight_decay, 0, 1)
+        check_number("shift", self.shift, 0, 8, whole=True)
+        check_number("seed", self.seed, 0, MAX_SEED, whole=True)
         if not isinstance(self.flip, bool):
             raise SettingsError(f"flip is {self.flip!r}.", "Choose true or false.")
         self._check_options()
@@ -103,15 +102,15 @@ class FineTuneSettings:
             raise SettingsError(
                 f"There is no schedule {self.schedule!r}.", suggest(str(self.schedule), SCHEDULES)
             )
-        _check("cycles", self.cycles, 1, 100, whole=True)
+        check_number("cycles", self.cycles, 1, 100, whole=True)
         if self.rewind is not None:
-            _check("rewind", self.rewind, 0.01, 1)
-        _check("distillation", self.distillation, 0, 1)
-        _check("temperature", self.temperature, 1, 100)
-        _check("label_smoothing", self.label_smoothing, 0, 0.9)
-        _check("gaussian_noise", self.gaussian_noise, 0, 1)
-        _check("salt_and_pepper", self.salt_and_pepper, 0, 1)
-        _check("keep_signs", self.keep_signs, 0, 100)
+            check_number("rewind", self.rewind, 0.01, 1)
+        check_number("distillation", self.distillation, 0, 1)
+        check_number("temperature", self.temperature, 1, 100)
+        check_number("label_smoothing", self.label_smoothing, 0, 0.9)
+        check_number("gaussian_noise", self.gaussian_noise, 0, 1)
+        check_number("salt_and_pepper", self.salt_and_pepper, 0, 1)
+        check_number("keep_signs", self.keep_signs, 0, 100)
 
     @property
     def highest_lr(self) -> float:
@@ -129,28 +128,4 @@ class FineTuneSettings:
         Raises:
             SettingsError: If a setting is unknown or its value out of range.
         """
-        if not isinstance(values, Mapping):
-            raise SettingsError(
-                f"The fine-tuning settings are a {type(values).__name__}, not a mapping.",
-                "Write one 'name: value' per line.",
-            )
-        known = [field.name for field in fields(cls)]
-        for name in values:
-            if name not in known:
-                raise SettingsError(
-                    f"There is no fine-tuning setting {name!r}.", suggest(name, known)
-                )
-        return cls(**values)
-
-
-def _check(name: str, value: object, low: float, high: float, whole: bool = False) -> None:
-    """Refuse a number out of range.
-
-    Raises:
-        SettingsError: With the name, the value and the range.
-    """
-    kinds = int if whole else (int, float)
-    fits = isinstance(value, kinds) and not isinstance(value, bool)
-    if not fits or not low <= value <= high or not math.isfinite(value):  # type: ignore[operator, arg-type]
-        kind = "whole number" if whole else "number"
-        raise SettingsError(f"{name} is {value!r}.", f"Choose a {kind} from {low:g} to {high:,g}.")
+        return cls(**known_values(cls, values, "fine-tuning"))

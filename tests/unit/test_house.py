@@ -43,7 +43,7 @@ ROWS = (
         "patterns", "plan", "plan_file", "thin", "weight_scan", "corruptions", "evidence",
         "shared", "coupled", "subblocks",
     },
-    {"errors", "method", "names", "progress"},
+    {"errors", "method", "names", "progress", "settings_reading"},
 )  # fmt: skip
 ROW = {name: number for number, row in enumerate(ROWS) for name in row}
 

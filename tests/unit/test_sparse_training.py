@@ -406,7 +406,7 @@ def test_settings_are_read_back_as_they_were():
         ({"method": "cubic", "strength": 1.0}, "has no penalty"),
         ({"target": 1.5}, "target is 1.5"),
         ({"mix": float("nan")}, "mix is nan"),
-        ({"unknown": 1}, "There is no setting 'unknown'"),
+        ({"unknown": 1}, "There is no sparse training setting 'unknown'"),
     ],
 )
 def test_bad_settings_are_refused(values, words):

@@ -1,14 +1,14 @@
 """What to put in the place of the weights, as plain values that check themselves."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from workbench.errors import SettingsError
 from workbench.finetune_settings import MAX_SEED
 from workbench.granularity import parse_granularity
 from workbench.names import suggest
+from workbench.settings_reading import check_number, known_values
 
 METHODS: dict[str, str] = {
     "int8_static": "Weights and activations in 8 bits, with scales measured on calibration images.",
@@ -62,11 +62,11 @@ class ReplacementSettings:
         ):  # fmt: skip
             if name not in offered:
                 raise SettingsError(f"There is no {what} {name!r}.", suggest(name, offered))
-        _check("bits", self.bits, MIN_BITS, MAX_BITS)
-        _check("tune_epochs", self.tune_epochs, 0, MAX_TUNE_EPOCHS)
-        _check("multiple", self.multiple, 2, MAX_MULTIPLE)
-        _check("samples", self.samples, 1, MAX_SAMPLES)
-        _check("seed", self.seed, 0, MAX_SEED)
+        check_number("bits", self.bits, MIN_BITS, MAX_BITS, whole=True)
+        check_number("tune_epochs", self.tune_epochs, 0, MAX_TUNE_EPOCHS, whole=True)
+        check_number("multiple", self.multiple, 2, MAX_MULTIPLE, whole=True)
+        check_number("samples", self.samples, 1, MAX_SAMPLES, whole=True)
+        check_number("seed", self.seed, 0, MAX_SEED, whole=True)
         parse_granularity(f"nm:{self.pattern}")
 
     @property
@@ -89,18 +89,7 @@ class ReplacementSettings:
         Raises:
             SettingsError: If a setting is unknown or its value out of range.
         """
-        if not isinstance(values, Mapping):
-            raise SettingsError(
-                f"The replacement settings are a {type(values).__name__}, not a mapping.",
-                "Write one 'name: value' per line.",
-            )
-        known = [field.name for field in fields(cls)]
-        for name in values:
-            if name not in known:
-                raise SettingsError(
-                    f"There is no replacement setting {name!r}.", suggest(name, known)
-                )
-        return cls(**values)
+        return cls(**known_values(cls, values, "replacement"))
 
 
 def parse_replacement(text: str, **others: Any) -> ReplacementSettings:
@@ -132,10 +121,3 @@ def parse_replacement(text: str, **others: Any) -> ReplacementSettings:
             f"Write it like {_EXAMPLE}.",
         )
     return ReplacementSettings(**settings)
-
-
-def _check(name: str, value: object, low: int, high: int) -> None:
-    if type(value) is not int or not low <= value <= high:
-        raise SettingsError(
-            f"{name} is {value!r}.", f"Choose a whole number from {low} to {high:,}."
-        )

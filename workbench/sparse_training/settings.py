@@ -1,12 +1,12 @@
 """The settings of sparse training."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 from workbench.errors import SettingsError
 from workbench.finetune_settings import FineTuneSettings
 from workbench.names import suggest
+from workbench.settings_reading import check_number, known_values
 from workbench.sparse_training.kinds import SparseMethod
 from workbench.sparse_training.registry import get_sparse_method
 
@@ -69,15 +69,15 @@ class SparseTrainingSettings:
                     f"{method.title} has no penalty, so strength {self.strength!r} means nothing.",
                     "Leave the strength out and give a target.",
                 )
-            _check("strength", self.strength, 0, MAX_STRENGTH)
+            check_number("strength", self.strength, 0, MAX_STRENGTH)
         if self.target is not None:
-            _check("target", self.target, 0.01, MAX_TARGET)
-        _check("mix", self.mix, 0, 1)
-        _check("ramp", self.ramp, 0.05, 1)
-        _check("step", self.step, 0.01, 0.9)
-        _check("max_loss", self.max_loss, 0, 1)
-        _check("rounds", self.rounds, 1, 50, whole=True)
-        _check("rewind_epochs", self.rewind_epochs, 0, 1_000, whole=True)
+            check_number("target", self.target, 0.01, MAX_TARGET)
+        check_number("mix", self.mix, 0, 1)
+        check_number("ramp", self.ramp, 0.05, 1)
+        check_number("step", self.step, 0.01, 0.9)
+        check_number("max_loss", self.max_loss, 0, 1)
+        check_number("rounds", self.rounds, 1, 50, whole=True)
+        check_number("rewind_epochs", self.rewind_epochs, 0, 1_000, whole=True)
         if not isinstance(self.from_scratch, bool):
             raise SettingsError(f"from_scratch is {self.from_scratch!r}.", "Choose true or false.")
         if not self.training.epochs and self.training.seconds is None:
@@ -112,25 +112,7 @@ class SparseTrainingSettings:
         Raises:
             SettingsError: If a setting is unknown or its value out of range.
         """
-        if not isinstance(values, Mapping):
-            raise SettingsError(
-                f"The settings of sparse training are a {type(values).__name__}, not a mapping.",
-                "Write one 'name: value' per line.",
-            )
-        known = [one.name for one in fields(cls)]
-        for name in values:
-            if name not in known:
-                raise SettingsError(
-                    f"There is no setting {name!r} of sparse training.", suggest(str(name), known)
-                )
-        training = values.get("training")
+        found = known_values(cls, values, "sparse training")
+        training = found.get("training")
         changed = {} if training is None else {"training": FineTuneSettings.from_dict(training)}
-        return cls(**{**values, **changed})
-
-
-def _check(name: str, value: object, low: float, high: float, whole: bool = False) -> None:
-    kinds = int if whole else (int, float)
-    fits = isinstance(value, kinds) and not isinstance(value, bool)
-    if not fits or not low <= value <= high:  # type: ignore[operator]
-        kind = "whole number" if whole else "number"
-        raise SettingsError(f"{name} is {value!r}.", f"Choose a {kind} from {low:g} to {high:,g}.")
+        return cls(**{**found, **changed})
