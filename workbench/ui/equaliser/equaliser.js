@@ -40,8 +40,10 @@ export default function render({ data, parentElement, setStateValue, setTriggerV
 }
 
 /** The page is left: send what the hand has not yet let go of. The page that comes must be there before, or
-    Streamlit takes the message for a wish to stay and draws neither page. */
+    Streamlit takes the message for a wish to stay and draws neither page. Streamlit also calls this for a
+    call of `render` that a newer one overtook while it waited; the component stays on the page then. */
 function leave(state, parentElement) {
+  if (parentElement.isConnected) return;
   const { send } = state;
   state.send = (plan) => setTimeout(() => send(plan), LEAVE_PAUSE_MS);
   commit(state);

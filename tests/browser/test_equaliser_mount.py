@@ -1,0 +1,72 @@
+"""How the component takes calls in an order that only a slow machine shows."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from tests.browser.made_up import curves, groups, layers
+from workbench.layers import Inspection
+from workbench.ui.equaliser import board_of, component
+from workbench.ui.equaliser.static import script, style_sheet
+
+MOUNT = """
+async ([source, style, data]) => {
+    const module = await import(URL.createObjectURL(new Blob([source], {type: "text/javascript"})));
+    const host = document.body.appendChild(document.createElement("div"));
+    const root = host.attachShadow({mode: "open"});
+    root.innerHTML = `<style>${style}</style><div class="equaliser"></div>`;
+    const sent = [];
+    const call = () => module.default({
+        data: structuredClone(data), parentElement: root, setTriggerValue: () => {},
+        setStateValue: (name, value) => sent.push(value.values),
+    });
+    Object.assign(window, {host, root, sent, call});
+    window.leave = call();
+}
+"""
+
+
+@pytest.fixture
+def mounted(page, monkeypatch):
+    """The component on an empty page, with ``call``, ``leave``, ``root`` and ``sent`` in reach."""
+    given = {}
+    monkeypatch.setattr(
+        component, "_mount", lambda **options: given.update(options) or SimpleNamespace(edit=None)
+    )
+    inspection = Inspection(layers(6, norms=False))
+    board = board_of(groups(inspection), curves(inspection, every=1), num_classes=10, locked={})
+    component.equaliser(board, {}, key="eq", revision=0)
+    page.goto("about:blank")
+    page.evaluate(MOUNT, [script(), style_sheet(), given["data"]])
+    return page
+
+
+def values(page) -> list[str]:
+    return page.evaluate(
+        "[...root.querySelectorAll('[role=slider]')].map(one => one.getAttribute('aria-valuenow'))"
+    )
+
+
+def test_an_overtaken_call_that_is_cleaned_up_leaves_the_board_as_it_is(mounted):
+    first = mounted.get_by_role("slider").first
+    first.focus()
+    first.press("End")
+    mounted.wait_for_function("sent.length === 1")
+    before = values(mounted)
+    assert before[0] == "99"
+    # The page still sends what it knew before the edit; the next call overtakes this one.
+    mounted.evaluate("() => { const late = call(); late(); call(); }")
+    assert values(mounted) == before
+    mounted.get_by_role("button", name="Undo").click()
+    mounted.get_by_role("button", name="Redo").click()
+    assert values(mounted) == before
+    assert mounted.evaluate("sent.at(-1)[0]") == 0.99
+
+
+def test_a_board_that_leaves_the_page_sends_what_the_hand_still_holds(mounted):
+    first = mounted.get_by_role("slider").first
+    first.focus()
+    first.press("PageUp")
+    mounted.evaluate("() => { host.remove(); leave(); }")
+    mounted.wait_for_function("sent.length === 1")
+    assert mounted.evaluate("sent[0][0]") == 0.1
