@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import streamlit as st
@@ -132,54 +132,51 @@ def _show_pattern(kind: Granularity) -> None:
 
 
 def _show_block(kind: Granularity) -> None:
-    names = [f"plan_{part}_{kind.name}" for part in ("rows", "columns", "inside")]
-    present = (kind.rows, kind.columns, kind.inside_kernels)
-
-    def change() -> None:
-        rows, columns, inside = (st.session_state[name] for name in names)
-        name = f"block:{int(rows)}x{int(columns)}{':kernel' if inside else ''}"
-        _change(name, dict(zip(names, present, strict=True)))
-
-    act = callback(change)
-    st.number_input(
-        _("Rows"), 1, MAX_BLOCK, kind.rows, key=names[0], on_change=act, width=100,
-        help=_("How many outputs a block spans, or rows of each kernel."),
-    )  # fmt: skip
-    st.number_input(
-        _("Columns"), 1, MAX_BLOCK, kind.columns, key=names[1], on_change=act, width=100,
-        help=_("How many inputs a block spans, or columns of each kernel."),
-    )  # fmt: skip
-    st.toggle(
-        _("Inside kernels"), kind.inside_kernels, key=names[2], on_change=act,
-        help=_("Cuts each kernel into blocks instead of the matrix of outputs by inputs."),
+    _show_size(
+        kind, "inside", kind.inside_kernels,
+        lambda size, inside: f"block:{size}{':kernel' if inside else ''}",
+        _("How many outputs a block spans, or rows of each kernel."),
+        _("How many inputs a block spans, or columns of each kernel."),
+        _("Inside kernels"),
+        _("Cuts each kernel into blocks instead of the matrix of outputs by inputs."),
     )  # fmt: skip
 
 
 def _show_subblock(kind: Granularity) -> None:
-    names = [f"plan_{part}_{kind.name}" for part in ("rows", "columns", "overlapping")]
-    present = (kind.rows, kind.columns, kind.overlapping)
-
-    def change() -> None:
-        rows, columns, overlapping = (st.session_state[name] for name in names)
-        name = f"subblock:{int(rows)}x{int(columns)}{'' if overlapping else ':disjoint'}"
-        _change(name, dict(zip(names, present, strict=True)))
-
-    act = callback(change)
-    st.number_input(
-        _("Rows"), 1, MAX_BLOCK, kind.rows, key=names[0], on_change=act, width=100,
-        help=_("How many rows of a kernel a sub-block spans; at most those of the kernel."),
-    )  # fmt: skip
-    st.number_input(
-        _("Columns"), 1, MAX_BLOCK, kind.columns, key=names[1], on_change=act, width=100,
-        help=_("How many columns of a kernel a sub-block spans; at most those of the kernel."),
-    )  # fmt: skip
-    st.toggle(
-        _("Overlapping"), kind.overlapping, key=names[2], on_change=act,
-        help=_(
+    _show_size(
+        kind, "overlapping", kind.overlapping,
+        lambda size, overlapping: f"subblock:{size}{'' if overlapping else ':disjoint'}",
+        _("How many rows of a kernel a sub-block spans; at most those of the kernel."),
+        _("How many columns of a kernel a sub-block spans; at most those of the kernel."),
+        _("Overlapping"),
+        _(
             "Sub-blocks lie at every place of a kernel, a step of one apart: a weight stays while "
             "any part that covers it stays. Off: they lie side by side, smaller at the far edges."
         ),
     )  # fmt: skip
+
+
+def _show_size(
+    kind: Granularity, switch: str, is_on: bool, name_of: Callable[[str, bool], str],
+    rows_help: str, columns_help: str, switch_title: str, switch_help: str,
+) -> None:  # fmt: skip
+    """Rows and columns of a block and the one thing that is on or off about it."""
+    names = [f"plan_{part}_{kind.name}" for part in ("rows", "columns", switch)]
+    present = (kind.rows, kind.columns, is_on)
+
+    def change() -> None:
+        rows, columns, on = (st.session_state[name] for name in names)
+        _change(name_of(f"{int(rows)}x{int(columns)}", on), dict(zip(names, present, strict=True)))
+
+    act = callback(change)
+    st.number_input(
+        _("Rows"), 1, MAX_BLOCK, kind.rows, key=names[0], on_change=act, width=100, help=rows_help
+    )
+    st.number_input(
+        _("Columns"), 1, MAX_BLOCK, kind.columns, key=names[1], on_change=act, width=100,
+        help=columns_help,
+    )  # fmt: skip
+    st.toggle(switch_title, is_on, key=names[2], on_change=act, help=switch_help)
 
 
 def _show_multiple(multiple: int) -> None:
