@@ -65,9 +65,10 @@ def test_an_edit_in_the_instant_of_a_page_change_is_kept(server, page):
     layers = page.get_by_test_id("stSidebar").get_by_role("link", name="Layers", exact=True)
     layers.click(delay=60)  # as long as a finger is down; in less Streamlit sends nothing else
     hands.is_on(page, "Layers")
-    assert dict(store.open_workspace(workspace).plan.sparsities) == {FIRST: 0.1}
+    rig.settled(page)
     hands.go(page, "Plan")
     expect(hands.column(page, FIRST)).to_have_attribute("aria-valuenow", "10")
+    assert dict(store.open_workspace(workspace).plan.sparsities) == {FIRST: 0.1}
 
 
 def test_a_link_opens_the_same_plan_in_a_private_window(server, page, open_page):
