@@ -14,6 +14,7 @@ from pathlib import Path
 import onnxruntime
 import pytest
 import streamlit.web.cli
+from safetensors.torch import save_file
 
 from workbench.allocation import ALLOCATIONS, allocate
 from workbench.allocation.budget import UNITS
@@ -28,7 +29,6 @@ from workbench.finetune_settings import OPTIMIZERS
 from workbench.granularity import EXAMPLES, parse_granularity
 from workbench.layers import inspect
 from workbench.loading import load_data, load_model
-from workbench.loading.samples import sample_weights
 from workbench.metrics import measure
 from workbench.plan_file import read_plan, write_plan
 from workbench.progress import Progress
@@ -212,9 +212,19 @@ def test_a_refusal_is_one_message_and_one_hint(words, message, hint, capsys):
     assert second.startswith(hint)
 
 
+def test_an_export_knows_its_data(tmp_path, result):
+    target = tmp_path / "small"
+    result("export", SAMPLE, "--out", str(target), "--samples", "20")
+    path = target / "weights.safetensors"
+    found = result("evaluate", str(path))
+    assert found["data"] == {"name": "digits", "digest": load_data("digits").digest}
+    assert found["accuracy"] == result("evaluate", SAMPLE)["accuracy"]
+    assert load_model(path).card["trained_on"] == found["data"]
+
+
 def test_a_model_without_known_data_asks_for_them(tmp_path, capsys, result):
     path = tmp_path / "weights.safetensors"
-    path.write_bytes(sample_weights(SAMPLE).read_bytes())
+    save_file(load_model(SAMPLE).module.state_dict(), path)
     assert main(["evaluate", str(path)]) == 2
     assert capsys.readouterr().err.splitlines()[0] == (
         "weights does not say what data it was trained on."

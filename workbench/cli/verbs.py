@@ -28,6 +28,7 @@ from workbench.groups import find_groups
 from workbench.layers import LayerInfo, inspect
 from workbench.loading import load_data, load_model
 from workbench.loading.factory import names_factory
+from workbench.loading.wording import shown
 from workbench.metrics import Measurement, measure
 from workbench.model import Model, check_fit
 from workbench.ray_points import ray_points
@@ -104,13 +105,22 @@ def open_data(arguments: Namespace, model: Model) -> Data:
     Raises:
         DataError: If they cannot be loaded, do not fit or are not known.
     """
-    source = getattr(arguments, "data", None) or model.data_name
-    if not source:
+    named = getattr(arguments, "data", None)
+    told: Mapping[str, str] = model.card.get("trained_on", {})  # type: ignore[assignment]
+    name, digest = told.get("name", ""), told.get("digest")
+    if not named and not model.data_name:
         raise DataError(
-            f"{model.name} does not say what data it was trained on.",
+            f"{model.name} was made with data called {shown(name)!r}, which are no sample."
+            if name
+            else f"{model.name} does not say what data it was trained on.",
             "Name them with --data: a sample (fashion-mnist, digits) or an .npz file.",
         )
-    data = load_data(source)
+    data = load_data(named or model.data_name)
+    if not named and digest and digest != data.digest:
+        raise DataError(
+            f"{model.name} was made with other images than the sample {name} has.",
+            "Name their .npz file with --data, or that sample if you want it.",
+        )
     check_fit(model, data)
     return data
 

@@ -242,6 +242,7 @@ class _Export:
             "arguments": dict(self.model.arguments),
             "input_shape": list(self.model.input_shape),
             "data": self.data.name if self.data else self.model.data_name,
+            "data_digest": self.data.digest if self.data else "",
         }
         content = safetensors_bytes(self.model.module, record)
         self._write(work / "weights.safetensors", content)

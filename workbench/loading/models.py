@@ -10,7 +10,12 @@ from workbench.loading.factory import call_factory, names_factory
 from workbench.loading.families import find_family
 from workbench.loading.files import check_kind, check_size, read_file
 from workbench.loading.kinds import Kind
-from workbench.loading.samples import sample_card, sample_names, sample_weights
+from workbench.loading.samples import (
+    sample_card,
+    sample_data_names,
+    sample_names,
+    sample_weights,
+)
 from workbench.loading.tensors import OPENABLE, read_record, read_tensors
 from workbench.loading.trial import check_runs
 from workbench.loading.weights import fill
@@ -36,7 +41,8 @@ def load_model(
         allow_factory: Whether ``package.module:factory``, which runs code, is accepted.
 
     Returns:
-        The model; ``card["notes"]`` says what was assumed or converted.
+        The model; ``card["notes"]`` says what was assumed or converted, ``card["trained_on"]``
+        which data a file that an export wrote was made with, by ``name`` and ``digest``.
 
     Raises:
         LoadError: If it cannot be loaded, with the reason.
@@ -102,13 +108,24 @@ def _from_bytes(
     shape = input_shape or fitted.images or fitted.family.input_shape(fitted.arguments)
     num_classes = check_runs(file, module, shape)
     notes += assumed + conversions
-    trained_on = record.get("data") if card is not None else ""
+    trained_on = recorded_data(record)
+    told: dict[str, object] = {"notes": notes} if notes else {}
+    if card is None and trained_on:
+        told["trained_on"] = trained_on
     return Model(
         name=name, module=module, input_shape=shape, num_classes=num_classes,
         architecture=fitted.family.name, arguments=fitted.arguments,
-        data_name=trained_on if isinstance(trained_on, str) else "",
-        card=dict(card or {}) | ({"notes": notes} if notes else {}),
+        data_name=trained_on["name"] if trained_on.get("name") in sample_data_names() else "",
+        card=dict(card or {}) | told,
     )  # fmt: skip
+
+
+def recorded_data(record: Mapping[str, object]) -> dict[str, str]:
+    """``name`` and perhaps ``digest`` of the data that a file's record tells of; else empty."""
+    name, digest = record.get("data"), record.get("data_digest")
+    if not isinstance(name, str) or not name:
+        return {}
+    return {"name": name} | ({"digest": digest} if isinstance(digest, str) and digest else {})
 
 
 def _from_factory(source: str, input_shape: tuple[int, int, int] | None, name: str) -> Model:
