@@ -12,14 +12,10 @@ OPTIMIZERS: dict[str, str] = {
     "adam": "Adam: a step size of its own for every weight.",
     "adamw": "Adam with weight decay apart from the gradient.",
 }
-SCHEDULES: dict[str, str] = {
-    "cosine": "Short warm-up, then a cosine down to zero.",
-    "constant": "Short warm-up, then always the highest one.",
-    "step": "Short warm-up; a tenth of it after half of the training, a hundredth after 3/4.",
-    "one_cycle": "From a 25th up to the highest in the first 30 %, then a cosine down to zero.",
-    "restarts": "A cosine down to zero again and again, each time from the highest.",
-    "rewind": "Retraces the learning rates of the last part of the model's own training.",
-}
+WITH_MOMENTUM = ("sgd",)
+"""Optimisers that take the setting ``momentum``."""
+SCHEDULES = ("cosine", "constant", "step", "one_cycle", "restarts", "rewind")
+"""How a learning rate may go; each is a method of fine-tuning, which tells what it does."""
 DEFAULT_LR = {"sgd": 0.05, "adam": 0.002, "adamw": 0.002}
 MAX_SEED = 2**63 - 1
 
@@ -35,7 +31,7 @@ class FineTuneSettings:
         seconds: Time to train for instead of ``epochs``; None goes by epochs. By time, results
             depend on how busy the machine is.
         batch_size: Images in a step.
-        momentum: Of ``sgd``; the others take no notice of it.
+        momentum: Of the optimisers in ``WITH_MOMENTUM``; the others take no notice of it.
         weight_decay: Pull of every weight towards zero.
         shift: Pixels by which each training image is moved at random, up to so many each way.
         flip: Whether half of the training images are mirrored left to right.

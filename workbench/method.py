@@ -43,6 +43,8 @@ class Method:
         formula: LaTeX, without dollar signs; empty where there is none.
         paper: ``Authors year, "Title", section``; empty where it is ours.
         needs: Names in ``NEEDS``.
+        options: Names of the settings and options that are its own: they mean nothing where no
+            method that names them is chosen. A setting that no method names belongs to all.
         strengths: A sentence or two.
         limits: A sentence or two, honest.
     """
@@ -54,6 +56,7 @@ class Method:
     formula: str = ""
     paper: str = ""
     needs: tuple[str, ...] = ("weights",)
+    options: tuple[str, ...] = ()
     strengths: str
     limits: str
 

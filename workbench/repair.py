@@ -80,6 +80,7 @@ REPAIRS: dict[str, Repair] = {
                 'Pruning", section 3.3'
             ),
             needs=("images",),
+            options=("repair_samples",),
             strengths="Under a second, safe, and often most of what can be had without training.",
             limits="Needs BatchNorm layers; cannot make up for directions that are gone.",
         ),
@@ -106,6 +107,7 @@ REPAIRS: dict[str, Repair] = {
                 "section 3.1"
             ),
             needs=("images",),
+            options=("repair_samples",),
             strengths="Recovers far more than statistics alone, above all after channels went.",
             limits=(
                 "Seconds to a minute on large networks; with few images it can fit them too "

@@ -56,10 +56,27 @@ def test_every_method_can_be_chosen_and_asked_for(open_app, registry, name):
     assert (owner, kind) == (ws, "sparse_training")
     settings = SparseTrainingSettings.from_dict(request["settings"])
     assert settings.method == name
-    assert settings.used_target == method.target
+    assert settings.used_target == method.usual_target(settings.granularity)
     assert settings.used_strength == (method.strength or 0)
     assert request["model"] == MODEL_REF.to_dict()
     assert button(app, "Train sparse").disabled
+
+
+def test_without_a_target_the_penalty_decides_and_that_is_remembered(open_app, registry):
+    ws = digits.workspace()
+    app = open_app(ws=ws, page="sparse")
+    assert field(app, "Target sparsity, %").value == 80.0
+    assert "Without a target the penalty alone decides" in captions(app)
+    field(app, "Aim at the target").uncheck()
+    button(app, "Train sparse").click().run()
+    settings = SparseTrainingSettings.from_dict(registry.requests[0][2]["settings"])
+    assert settings.used_target is None
+    registry.job = None
+    again = open_app(ws=ws, page="sparse")
+    assert not field(again, "Aim at the target").value
+    channels = {"sparse_training": {"last": "group_lasso"}}
+    bench.store().save_settings(ws, channels)
+    assert field(open_app(ws=ws, page="sparse"), "Target pruning ratio, %").value == 50.0
 
 
 def test_what_is_asked_is_sent_and_remembered(open_app, registry):

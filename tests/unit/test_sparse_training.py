@@ -11,6 +11,7 @@ from workbench.catalogue import methods
 from workbench.errors import PlanError, SettingsError
 from workbench.finetune import finetune
 from workbench.finetune_settings import FineTuneSettings
+from workbench.loading import load_data
 from workbench.metrics import score
 from workbench.model import Model
 from workbench.plan import PruningPlan
@@ -28,6 +29,7 @@ from workbench.sparse_training.gates import Gates, first_log_alpha
 from workbench.sparse_training.ground import find_ground
 from workbench.sparse_training.hard_concrete import final_gates, open_probability
 from workbench.sparse_training.running import train_sparse
+from workbench.sparse_training.settings import LEAST_STEPS, usual_epochs
 from workbench.sparse_training.shrinking import GroupShrinking, Shrinking
 from workbench.sparse_training.sweeping import prunable_sparsity, settings_of_sweep
 
@@ -172,7 +174,8 @@ def residual() -> Model:
 def test_removing_silent_channels_changes_no_output(name, data):
     """What training left with zeros, run whole, against the thinner network."""
     source = residual()
-    asked = settings(name, granularity="channel", strength=STRONG[name], training=LONGER)
+    asked = settings(name, granularity="channel", strength=STRONG[name], training=LONGER,
+                     target=0.0)  # fmt: skip
     made = train_sparse(source, data, asked)
     assert 0 < made.sparsity < 1
     assert made.cut_afterwards == 0
@@ -201,7 +204,7 @@ def test_removing_silent_channels_changes_no_output(name, data):
 @pytest.mark.parametrize("granularity", ["weight", "channel"])
 def test_gates_multiply_and_the_module_is_as_before_between_passes(granularity, data):
     source = residual()
-    asked = settings("l0", granularity=granularity)
+    asked = settings("l0", granularity=granularity, target=0.0)
     ground = find_ground(source, asked)
     module = source.copy_module()
     gates = Gates(ground, asked)
@@ -301,6 +304,71 @@ def test_a_missed_target_is_cut_and_said(model, data):
     made = train_sparse(model, data, settings("l1", strength=1e-6, target=0.4))
     assert made.sparsity == pytest.approx(0.4, abs=0.01)
     assert made.cut_afterwards == pytest.approx(0.4, abs=0.02)
+
+
+OTHER = {"mix": 0.1, "ramp": 0.2, "step": 0.3, "max_loss": 0.9, "rounds": 1, "rewind_epochs": 0,
+         "from_scratch": True, "strength": 0.02}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [*SPARSE_METHODS, *SCHEDULES])
+def test_a_method_names_the_settings_that_change_it_and_no_other(name, model, data):
+    method = (SPARSE_METHODS | SCHEDULES)[name]
+    brief = replace(TRAINING, epochs=1 if name == "iterative" else 2)
+    goal = 0.99 if name == "iterative" else 0.7
+    if name == "iterative":  # its floor is that of a trained model
+        untouched = Pruned(model, {}, PruningPlan(allocation="by_training"), model)
+        model = finetune(untouched, data, LONGER).pruned.model
+    basis = settings(name, granularity=method.granularities[0], training=brief, max_loss=0.0,
+                     step=0.2, rounds=2, target=goal)  # fmt: skip
+    plain = train_sparse(model, data, basis).pruned.model.digest
+    idle = {key: value for key, value in OTHER.items() if key not in method.options}
+    if method.strength is None:
+        del idle["strength"]  # the settings refuse it
+    assert train_sparse(model, data, replace(basis, **idle)).pruned.model.digest == plain
+    assert method.options
+    for option in method.options:
+        changed = train_sparse(model, data, replace(basis, **{option: OTHER[option]}))
+        assert changed.pruned.model.digest != plain, option
+
+
+@pytest.mark.parametrize(("name", "granularity"), [*everywhere()])
+def test_without_a_target_asked_for_the_usual_one_is_reached(name, granularity, model, data):
+    asked = settings(name, granularity=granularity, max_loss=1.0, step=0.9, rounds=1)
+    usual = {"cubic": 0.9, "growing": 0.9, "l2": 0.9, "lottery": 0.8}.get(name, 0.8)
+    wanted = 0.99 if name == "iterative" else 0.5 if granularity == "channel" else usual
+    assert asked.used_target == wanted
+    made = train_sparse(model, data, asked)
+    assert name == "iterative" or made.sparsity == pytest.approx(wanted, abs=0.1)
+
+
+def test_without_any_target_the_penalty_alone_decides(model, data):
+    asked = settings("l1", target=0.0)
+    assert asked.used_target is None
+    assert SparseTrainingSettings.from_dict(asked.to_dict()) == asked
+    made = train_sparse(model, data, asked)
+    assert made.sparsity < 0.05
+    assert made.cut_afterwards == 0
+    with pytest.raises(SettingsError, match="cannot do without a target"):
+        settings("cubic", target=0.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "batch_size", "epochs"), [("digits", 128, 70), ("fashion-mnist", 128, 5),
+                                       ("digits", 8, 5), ("digits", 1197, 100)],
+)  # fmt: skip
+def test_few_images_are_shown_more_often(name, batch_size, epochs):
+    data = load_data(name)
+    assert usual_epochs(data, batch_size) == epochs
+    steps = -(-len(data.split("train")) // batch_size)
+    assert epochs in (5, 100) or steps * (epochs - 1) < LEAST_STEPS <= steps * epochs
+
+
+def test_several_strengths_have_no_target_unless_one_is_given():
+    swept = settings_of_sweep(settings("l1"), (1e-4, 1e-2))
+    assert [one.used_target for one in swept] == [None, None]
+    assert settings_of_sweep(settings("l1"), (1e-4,))[0].used_target == 0.8
+    swept = settings_of_sweep(settings("l1", target=0.6), (1e-4, 1e-2))
+    assert [one.used_target for one in swept] == [0.6, 0.6]
 
 
 def test_more_strength_makes_more_zeros(model, data):

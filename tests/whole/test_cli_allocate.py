@@ -6,9 +6,13 @@ import pytest
 
 from workbench.allocation import Budget, allocate
 from workbench.cli import allocate_verb, main
+from workbench.cli.parser import parse
+from workbench.cli.verbs import run_verb
+from workbench.errors import SettingsError
 from workbench.loading import load_data, load_model
 from workbench.plan_file import read_plan
 from workbench.sensitivity import SensitivitySettings, measure_sensitivity
+from workbench.ui import plan_goal
 
 SAMPLE = "digits-mlp"
 
@@ -51,6 +55,29 @@ def test_allocate_takes_the_curves_of_a_file(result, curves_file, tmp_path):
         "source": str(curves_file), "criterion": "l1", "repair": "none", "samples": 40,
         "precision": "exact",
     }  # fmt: skip
+
+
+def test_without_a_method_the_best_rule_spreads_the_target(result, curves_file, capsys):
+    words = ("allocate", SAMPLE, "--budget", "params=0.4", "--curves", str(curves_file))
+    found = result(*words)
+    assert found["method"] == plan_goal.BEST
+    assert found["plan"] == result(*words, "--method", "optimal")["plan"]
+    with pytest.raises(SystemExit):
+        main(["allocate", "--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    assert "if left out optimal, which looks for the smallest loss, as the plan page does" in told
+
+
+def test_a_precision_that_is_asked_for_measures_now(result, monkeypatch):
+    def measured(model, data, settings, **more):
+        raise SettingsError(f"measured at precision {settings.precision}")
+
+    monkeypatch.setattr(allocate_verb, "measure_sensitivity", measured)
+    words = ("allocate", "fashion-resnet20", "--budget", "macs=0.25", "--granularity", "channel")
+    assert result(*words)["curves"]["source"] == "shipped with the sample"
+    for precision in ("fast", "exact"):
+        with pytest.raises(SettingsError, match=f"measured at precision {precision}"):
+            run_verb(parse([*words, "--precision", precision]))
 
 
 def test_bounds_and_locks_reach_the_plan(result, curves_file):

@@ -168,7 +168,7 @@ def test_the_verb_exports_a_thinner_network(capsys, tmp_path):
     [
         (("--method", "l3"), "There is no method 'l3'."),
         (("--method", "bn_scale", "--granularity", "weight"), "cannot cut at granularity 'weight'"),
-        (("--method", "cubic", "--strength", "1"), "has no penalty"),
+        (("--method", "cubic", "--strength", "1"), "--strength means nothing with --method cubic"),
         (("--method", "l1", "--strength", "1,2", "--out", "x"), "only one model can be exported"),
         (("--method", "l1", "--target", "2"), "target is 2.0"),
     ],

@@ -138,5 +138,6 @@ METHOD = Allocation(
         "latency are loss per millisecond, or let the exponent be learnt. Costs are those of the "
         "dense network; they change as others are cut."
     ),
+    options=("trade_off",),
     spread=_spread,
 )

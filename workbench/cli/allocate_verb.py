@@ -318,12 +318,12 @@ class _Maker:
             curves.settings.repair: curves
             for curves in sample_curves(self._model, self._granularity)
         }
-        if repair in shipped:
+        if repair in shipped and arguments.precision is None:
             return shipped[repair], "shipped with the sample"
         settings = SensitivitySettings(
             num_samples=arguments.samples, criterion=arguments.criterion or "l1", repair=repair,
             granularity=self._granularity, seed=arguments.seed or 0,
-            precision=arguments.precision,
+            precision=arguments.precision or "fast",
         )  # fmt: skip
         with ProgressLine() as line:
             line.start(f"Measuring the sensitivity of {self._model.name}")

@@ -2,10 +2,18 @@
 
 import argparse
 
+from workbench.catalogue import methods_of
+from workbench.cli.belonging import Condition, Rule, beside, needs, owned
 from workbench.cli.freeze_options import add_freeze_option
 
 LEARN = "learn"
 """The word that has the trade-off learnt."""
+USUAL_METHOD = "optimal"
+"""What spreads a target where no method is named: the rule of the plan page's one-click plan."""
+OF_ALLOCATION = (
+    "curves", "precision", "samples", "bound", "lock", "trade_off", "refine", "protect",
+)  # fmt: skip
+"""Options that only making a plan looks at, so that a plan that is there makes them idle."""
 
 
 def add_allocation_options(parser: argparse.ArgumentParser) -> None:
@@ -17,7 +25,8 @@ def add_allocation_options(parser: argparse.ArgumentParser) -> None:
         "or measured now if left out",
     )  # fmt: skip
     group.add_argument(
-        "--precision", default="fast", help="how sensitivity is measured now (%(default)s)"
+        "--precision",
+        help="measure sensitivity now, so precisely; if left out fast, where it is not known",
     )
     group.add_argument(
         "--samples", metavar="N", type=int, default=1000,
@@ -41,6 +50,30 @@ def add_allocation_options(parser: argparse.ArgumentParser) -> None:
         "--refine", metavar="N", type=int, default=0,
         help="improve the plan by exchanges between groups, N measured plans (%(default)s)",
     )  # fmt: skip
+
+
+def allocation_rules(*more: str) -> list[Rule]:
+    """When the options of an allocation mean something.
+
+    Args:
+        more: Options that are about measuring, too.
+    """
+    methods = methods_of("allocation")
+    measuring = tuple(name for name, method in methods.items() if "curves" in method.needs)
+    learning = tuple(name for name, method in methods.items() if "trade_off" in method.options)
+    floor = (Condition("floor"),) if more else ()
+    return [
+        *owned("method", methods),
+        *needs(["trade_off"], Condition("budget"), *floor),  # a sparsity has no costs to weigh
+        *needs(["precision"], Condition("method", measuring), Condition("refine")),
+        *beside(["precision"], "curves"),
+        *needs(
+            ["samples", *more],
+            Condition("method", measuring + learning),
+            Condition("refine"),
+            *floor,
+        ),
+    ]
 
 
 def add_floor_options(parser: argparse.ArgumentParser) -> None:

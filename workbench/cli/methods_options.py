@@ -2,9 +2,16 @@
 
 import argparse
 
+from workbench.catalogue import methods_of
+from workbench.cli.belonging import Condition, add_rules, beside, needs
 from workbench.cli.choices import list_choices
 from workbench.cli.shared_options import DATA_HELP, MODEL_HELP, add_compute, add_json, read_shape
 from workbench.method import FAMILIES
+
+TRAINED = ("schedule", "sparse_training", "finetuning")
+"""Families whose methods train when they are tried."""
+CUT = ("criterion", "allocation", "repair")
+"""Families whose methods are tried without training; where a name means two, it is theirs."""
 
 
 def add_methods_options(parser: argparse.ArgumentParser) -> None:
@@ -52,3 +59,14 @@ def add_methods_options(parser: argparse.ArgumentParser) -> None:
     add_compute(parser)
     add_json(parser)
     parser.epilog = f"{list_choices('family', FAMILIES)}\n\n{parser.epilog}"
+    cut = {name for family in CUT for name in methods_of(family)}
+    trained = {name for family in TRAINED for name in methods_of(family)} - cut
+    add_rules(
+        parser,
+        needs(["data", "granularity", "architecture", "input_shape"], Condition("model")),
+        needs(["sparsity", "samples", "repair", "shown"], Condition("tries")),
+        beside(["repair"], "method", *methods_of("repair")),
+        needs(["shown"], Condition("method", tuple(trained), "a method that trains"),
+            Condition("family", TRAINED),
+        ),
+    )  # fmt: skip

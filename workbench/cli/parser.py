@@ -6,8 +6,24 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from workbench import __version__
+from workbench.catalogue import methods_of
 from workbench.cli import choices
-from workbench.cli.allocation_options import add_allocation_options, add_floor_options
+from workbench.cli.allocation_options import (
+    OF_ALLOCATION,
+    USUAL_METHOD,
+    add_allocation_options,
+    add_floor_options,
+    allocation_rules,
+)
+from workbench.cli.belonging import (
+    Condition,
+    add_rules,
+    beside,
+    given_options,
+    needs,
+    owned,
+    refuse_idle,
+)
 from workbench.cli.choices import check_choice, list_choices
 from workbench.cli.freeze_options import add_freeze_option
 from workbench.cli.more_verbs import MORE_VERBS
@@ -24,7 +40,11 @@ from workbench.cli.shared_options import (
     read_numbers,
     read_words,
 )
-from workbench.cli.training_options import TRAINING_CHOICES, add_training_options
+from workbench.cli.training_options import (
+    TRAINING_CHOICES,
+    add_training_options,
+    training_rules,
+)
 from workbench.errors import SettingsError
 from workbench.names import suggest
 
@@ -83,6 +103,12 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
         value = getattr(arguments, what)
         if value is not None:
             check_choice(what.replace("_", " "), value, offered)
+    verb = by_verb[arguments.verb]
+    flags = {
+        action.dest: next(iter(action.option_strings), str(action.metavar or action.dest))
+        for action in verb._actions
+    }
+    refuse_idle(arguments, given_options(parser, verb, words), flags)
     return arguments
 
 
@@ -185,12 +211,19 @@ def _add_sensitivity(parser: argparse.ArgumentParser) -> None:
         parser, granularity=choices.GRANULARITIES, criterion=choices.CRITERIA,
         repair=choices.REPAIRS, precision=choices.PRECISIONS,
     )  # fmt: skip
+    add_rules(
+        parser, needs(["half_width"], Condition("precision", ("fast",))),
+        beside(["levels"], "granularity", "nm"),
+    )  # fmt: skip
 
 
 def _add_allocate(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
     add_data(parser)
-    parser.add_argument("--method", required=True, help="how the target is spread over the layers")
+    parser.add_argument(
+        "--method", default=USUAL_METHOD, help="how the target is spread over the layers; if left "
+        "out %(default)s, which looks for the smallest loss, as the plan page does in one click",
+    )  # fmt: skip
     _add_target(parser)
     parser.add_argument("--out", metavar="FILE", help="write the plan here, as YAML")
     add_floor_options(parser)
@@ -203,6 +236,7 @@ def _add_allocate(parser: argparse.ArgumentParser) -> None:
         unit=choices.BUDGETS,
     )  # fmt: skip
     parser.epilog = f"{parser.epilog}\n\n{list_choices('budget', choices.BUDGETS)}"
+    add_rules(parser, needs(["unit"], Condition("floor")), allocation_rules("repair"))
 
 
 def _add_prune(parser: argparse.ArgumentParser) -> None:
@@ -226,6 +260,7 @@ def _add_prune(parser: argparse.ArgumentParser) -> None:
         **TRAINING_CHOICES,
     )  # fmt: skip
     parser.epilog = f"{parser.epilog}\n\n{list_choices('budget', choices.BUDGETS)}"
+    add_rules(parser, beside(OF_ALLOCATION, "plan"), allocation_rules(), training_rules())
 
 
 def _add_arena(parser: argparse.ArgumentParser) -> None:
@@ -279,6 +314,7 @@ def _add_arena(parser: argparse.ArgumentParser) -> None:
         criterion=choices.CRITERIA, repair=choices.REPAIRS,
     )  # fmt: skip
     parser.epilog = f"{parser.epilog}\n\n{list_choices('methods', choices.ALLOCATIONS)}"
+    add_rules(parser, owned("repair", methods_of("repair")))
 
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:

@@ -2,6 +2,8 @@
 
 import argparse
 
+from workbench.catalogue import methods_of
+from workbench.cli.belonging import Condition, add_rules, needs, owned
 from workbench.cli.choices import list_choices
 from workbench.cli.shared_options import (
     add_compute,
@@ -27,12 +29,10 @@ def add_quantise_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--out", metavar="DIR", required=True, help="folder for the files")
     parser.add_argument(
-        "--bits", metavar="N", type=int, default=_DEFAULT.bits,
-        help="of a code with cluster, 2 to 8 (%(default)s)",
+        "--bits", metavar="N", type=int,
+        help=f"of a code with cluster, 2 to 8 ({_DEFAULT.bits})",
     )  # fmt: skip
-    parser.add_argument(
-        "--coding", default=_DEFAULT.coding, help="how cluster writes its codes (%(default)s)"
-    )
+    parser.add_argument("--coding", help=f"how cluster writes its codes ({_DEFAULT.coding})")
     parser.add_argument(
         "--tune-epochs", metavar="N", type=int, default=_DEFAULT.tune_epochs,
         help="passes over the training images that move the values of cluster (%(default)s)",
@@ -46,6 +46,7 @@ def add_quantise_options(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
     offer(parser, coding=CODINGS)
     parser.epilog = f"{parser.epilog}\n\n{list_choices('method', METHODS)}"
+    add_rules(parser, owned("method", methods_of("replacement")))
 
 
 def add_quantise_after(parser: argparse.ArgumentParser) -> None:
@@ -77,3 +78,4 @@ def add_restore_options(parser: argparse.ArgumentParser) -> None:
         "name (fashion-mnist, digits) or an .npz file",
     )  # fmt: skip
     add_json(parser)
+    add_rules(parser, needs(["input_shape"], Condition("factory")))

@@ -93,10 +93,19 @@ def quantise_model(
 
 
 def _settings(arguments: Namespace, text: str) -> ReplacementSettings:
-    return parse_replacement(
-        text, bits=arguments.bits, coding=arguments.coding, tune_epochs=arguments.tune_epochs,
-        samples=arguments.samples, seed=arguments.seed or 0,
+    asked = {"bits": arguments.bits, "coding": arguments.coding}
+    asked = {name: value for name, value in asked.items() if value is not None}
+    found = parse_replacement(
+        text, **asked, tune_epochs=arguments.tune_epochs, samples=arguments.samples,
+        seed=arguments.seed or 0,
     )  # fmt: skip
+    for name, value in asked.items():
+        if getattr(found, name) != value:
+            raise SettingsError(
+                f"The method {text} and --{name} {value} contradict each other.",
+                "Leave one of the two out.",
+            )
+    return found
 
 
 def _outcome(before: State, found: list[Replaced], folder: Path) -> Outcome:

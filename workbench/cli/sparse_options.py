@@ -2,7 +2,8 @@
 
 import argparse
 
-from workbench.catalogue import summaries
+from workbench.catalogue import methods_of, summaries
+from workbench.cli.belonging import add_rules, beside, owned
 from workbench.cli.choices import list_choices
 from workbench.cli.freeze_options import add_freeze_option
 from workbench.cli.shared_options import (
@@ -14,12 +15,21 @@ from workbench.cli.shared_options import (
     read_numbers,
 )
 from workbench.finetune_settings import OPTIMIZERS
+from workbench.sparse_training.kinds import USUAL_TARGETS
+from workbench.sparse_training.settings import (
+    LEAST_EPOCHS,
+    LEAST_STEPS,
+    MOST_EPOCHS,
+    NO_TARGET,
+)
 
 PENALTIES, SCHEDULES = summaries("sparse_training"), summaries("schedule")
 GRANULARITIES = {
     "weight": "Single weights become zero.",
     "channel": "Whole channels, neurons and heads go.",
 }
+
+NO_TARGET_WORD = "none"
 
 
 def add_sparse_options(parser: argparse.ArgumentParser) -> None:
@@ -29,12 +39,15 @@ def add_sparse_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--method", required=True, help="how zeros are made while it trains")
     parser.add_argument(
         "--strength", metavar="A,B,...", type=read_numbers, default=(),
-        help="of the penalty; several are tried in turn; the method's usual one if left out",
+        help="of the penalty; several are tried in turn, without a target unless one is given; the "
+        "method's usual one if left out",
     )  # fmt: skip
     parser.add_argument(
-        "--target", metavar="S", type=float,
+        "--target", metavar="S", type=_target,
         help="sparsity at which a penalty stops and its zeros are held, or that a schedule "
-        "reaches; if left out the method's usual one, or what comes out",
+        f"reaches; if left out the usual one, for penalties {USUAL_TARGETS['weight']:g} of the "
+        f"weights or {USUAL_TARGETS['channel']:g} of the channels; 'none' lets the penalty alone "
+        "decide, which in a short training makes few zeros",
     )  # fmt: skip
     parser.add_argument(
         "--granularity", help="what goes together; weight, if left out, where the method can"
@@ -57,6 +70,21 @@ def add_sparse_options(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         f"{list_choices('penalties', PENALTIES)}\n\n{list_choices('schedules', SCHEDULES)}\n\n"
         f"{list_choices('granularity', GRANULARITIES)}\n\n{list_choices('optimizer', OPTIMIZERS)}"
+    )
+    methods = {**methods_of("sparse_training"), **methods_of("schedule")}
+    add_rules(parser, owned("method", methods), beside(["epochs"], "seconds"))
+
+
+def _target(text: str) -> float:
+    if text == NO_TARGET_WORD:
+        return NO_TARGET
+    try:
+        if (value := float(text)) != NO_TARGET:
+            return value
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(
+        f"{text!r} is no target; write a part such as 0.8, or '{NO_TARGET_WORD}'"
     )
 
 
@@ -89,9 +117,10 @@ def _add_own(group: argparse._ArgumentGroup) -> None:
 
 def _add_training(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
-        "--epochs", metavar="N", type=int, default=5,
+        "--epochs", metavar="N", type=int,
         help="passes over the training images; for iterative and lottery, of each of several "
-        "trainings (%(default)s)",
+        f"trainings ({LEAST_EPOCHS}, with few images as many as make {LEAST_STEPS} steps, at most "
+        f"{MOST_EPOCHS})",
     )  # fmt: skip
     group.add_argument("--seconds", metavar="S", type=float, help="train for so long instead")
     group.add_argument(

@@ -1,6 +1,7 @@
 """The verb ``sparse``."""
 
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from workbench.finetune_settings import FineTuneSettings
 from workbench.prune import Pruned
 from workbench.sparse_training import SparseTrainingSettings, get_sparse_method
 from workbench.sparse_training.measured import train_sparse_and_measure
+from workbench.sparse_training.settings import LEAST_EPOCHS, usual_epochs
 from workbench.sparse_training.sweeping import prunable_sparsity, settings_of_sweep
 
 OWN = ("mix", "ramp", "step", "max_loss", "rounds", "rewind_epochs")
@@ -38,6 +40,9 @@ def sparse(arguments: Namespace) -> Outcome:
         check_target(Path(arguments.out))
     model = open_model(arguments)
     data = open_data(arguments, model)
+    if arguments.epochs is None and arguments.seconds is None:
+        epochs = usual_epochs(data, arguments.batch_size)
+        tries = [replace(one, training=replace(one.training, epochs=epochs)) for one in tries]
     attempts: list[dict[str, Any]] = []
     texts: list[str] = []
     dense: Stage | None = None
@@ -89,12 +94,18 @@ def _tries(arguments: Namespace) -> list[SparseTrainingSettings]:
     granularities = get_sparse_method(arguments.method).granularities
     settings = SparseTrainingSettings(
         method=arguments.method, strength=strengths[0] if strengths else None,
-        target=arguments.target, granularity=arguments.granularity or granularities[0],
+        target=arguments.target,
+        granularity=arguments.granularity or granularities[0],
         freeze=tuple(arguments.freeze) or None, from_scratch=arguments.from_scratch,
-        training=_training(arguments, arguments.epochs, arguments.seconds),
+        training=_training(arguments, _epochs(arguments), arguments.seconds),
         **{name: getattr(arguments, name) for name in OWN},
     )  # fmt: skip
     return settings_of_sweep(settings, strengths)
+
+
+def _epochs(arguments: Namespace) -> int:
+    """What was asked for; otherwise any number, until the data are open."""
+    return LEAST_EPOCHS if arguments.epochs is None else int(arguments.epochs)
 
 
 def _training(arguments: Namespace, epochs: int, seconds: float | None) -> FineTuneSettings:

@@ -2,10 +2,19 @@
 
 import argparse
 
-from workbench.errors import SettingsError
-from workbench.finetune_settings import OPTIMIZERS, SCHEDULES, FineTuneSettings
+from workbench.catalogue import methods_of, summaries
+from workbench.cli.belonging import Condition, Rule, beside, needs, owned
+from workbench.finetune_settings import (
+    OPTIMIZERS,
+    SCHEDULES,
+    WITH_MOMENTUM,
+    FineTuneSettings,
+)
 
-TRAINING_CHOICES = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES}
+TRAINING_CHOICES = {
+    "optimizer": OPTIMIZERS,
+    "schedule": {name: summaries("finetuning")[name] for name in SCHEDULES},
+}
 """Named choices that ``offer`` lists and checks."""
 _USUAL = FineTuneSettings()
 _OPTIONS = (
@@ -104,28 +113,30 @@ def _add_images(group: argparse._ArgumentGroup) -> None:
     )  # fmt: skip
 
 
+def training_rules() -> list[Rule]:
+    """When the options of a training mean something."""
+    methods = methods_of("finetuning")
+    schedules = {name: method for name, method in methods.items() if name in SCHEDULES}
+    switched = {name: method for name, method in methods.items() if name not in SCHEDULES}
+    trains = (Condition("finetune_epochs"), Condition("finetune_seconds"))
+    return [
+        *beside(["finetune_epochs"], "finetune_seconds"),
+        *needs(["optimizer", "lr", "batch_size", "teacher", *_OPTIONS], *trains),
+        *needs(["momentum"], Condition("optimizer", WITH_MOMENTUM)),
+        *owned("schedule", schedules),
+        *owned("", switched),
+    ]
+
+
 def training_settings(arguments: argparse.Namespace) -> FineTuneSettings | None:
     """How to train, or None where no training is asked for.
 
     Raises:
-        SettingsError: If a value is out of range, or options are given for what is not done.
+        SettingsError: If a value is out of range.
     """
     settings = FineTuneSettings(
         optimizer=arguments.optimizer, lr=arguments.lr, epochs=arguments.finetune_epochs,
         seconds=arguments.finetune_seconds, batch_size=arguments.batch_size,
         seed=arguments.seed or 0, **{name: getattr(arguments, name) for name in _OPTIONS},
     )  # fmt: skip
-    if arguments.teacher and not settings.distillation:
-        raise SettingsError(
-            f"The teacher {arguments.teacher} is given, but its answers have the weight 0.",
-            "Give --distillation a weight above 0, such as 0.7.",
-        )
-    if settings.epochs or settings.seconds:
-        return settings
-    asked = [name for name in _OPTIONS if getattr(settings, name) != getattr(_USUAL, name)]
-    if asked:
-        option = asked[0].replace("_", "-")
-        raise SettingsError(
-            f"--{option} is given, but no training.", "Give --finetune-epochs, such as 3."
-        )
-    return None
+    return settings if settings.epochs or settings.seconds else None

@@ -75,6 +75,7 @@ METHOD = Replacement(
     paper='He et al. 2018, "AMC: AutoML for Model Compression and Acceleration on Mobile '
     'Devices", section 3',
     needs=("images",),
+    options=("multiple", "samples"),
     strengths="Removes the channels that cost time without being used by the processor.",
     limits="Narrow layers lose a large part; below the multiple itself a layer stays as it is.",
     apply=apply,

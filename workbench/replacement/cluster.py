@@ -137,6 +137,7 @@ METHOD = Replacement(
     paper='Han et al. 2016, "Deep Compression: Compressing Deep Neural Networks with Pruning, '
     'Trained Quantization and Huffman Coding", section 3',
     needs=("labels", "training"),
+    options=("bits", "coding", "tune_epochs"),
     strengths="By far the smallest file; pruned weights and clusters add up; any network.",
     limits="No faster: it is restored before it runs. Coding takes seconds per million weights.",
     apply=apply,

@@ -72,6 +72,7 @@ METHOD = Replacement(
     paper='Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient '
     'Integer-Arithmetic-Only Inference", section 2',
     needs=("images",),
+    options=("samples",),
     strengths="Smaller and usually faster, in seconds and without training; exact zeros stay.",
     limits="Recurrent layers stay in float32; values far outside what calibration saw are cut off.",
     apply=apply,

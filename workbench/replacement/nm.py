@@ -65,6 +65,7 @@ METHOD = Replacement(
     r"largest of its group of } M \,\right]",
     paper='Mishra et al. 2021, "Accelerating Sparse Deep Neural Networks", section 3',
     needs=("images",),
+    options=("pattern", "samples"),
     strengths="The form that sparse tensor cores compute up to twice as fast; needs no labels.",
     limits="No gain on ordinary processors; half of a dense layer's weights is much to lose.",
     apply=apply,

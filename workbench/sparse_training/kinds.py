@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,9 @@ KINDS: dict[str, str] = {
     "schedule": "Schedules: the cut grows in steps",
 }
 """The two kinds of sparse training."""
+USUAL_TARGETS: Mapping[str, float] = {"weight": 0.8, "channel": 0.5}
+"""What a penalty aims at unless it is asked for something else, by granularity: left to itself it
+makes next to no zeros in a training of a few epochs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +33,8 @@ class SparseMethod(Method):
         granularities: What it can make zero: ``weight``, ``channel``.
         strength: The usual strength of its penalty; None where it has none.
         strength_help: What the strength means, as a page says it; empty where it has none.
-        target: The usual sparsity to reach; None where what comes out may come out.
-        settings: Names of the settings that are its own, beside strength and target.
+        target: The sparsity that it usually reaches, of weights; None for a penalty that can also
+            do without, whose usual one is that of ``USUAL_TARGETS``.
         addition: What takes part in one training; None where ``run`` is given.
         run: A whole course of trainings.
     """
@@ -41,6 +44,20 @@ class SparseMethod(Method):
     strength: float | None = None
     strength_help: str = ""
     target: float | None = None
-    settings: tuple[str, ...] = ()
     addition: Callable[[Ground, SparseTrainingSettings], SparseAddition] | None = None
     run: Callable[[Curriculum], Trained] | None = None
+
+    @property
+    def needs_target(self) -> bool:
+        """Whether it cannot do without a target."""
+        return self.target is not None
+
+    def usual_target(self, granularity: str) -> float:
+        """What it aims at unless it is asked for something else.
+
+        Of channels that is half, since much more is lost with each; a method that stops at a floor
+        of accuracy instead has the same ceiling everywhere.
+        """
+        if self.target is None or (granularity == "channel" and "max_loss" not in self.options):
+            return USUAL_TARGETS[granularity]
+        return self.target

@@ -1,7 +1,8 @@
 """The settings of sparse training."""
 
+import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from workbench.errors import SettingsError
 from workbench.finetune_settings import FineTuneSettings
@@ -10,8 +11,35 @@ from workbench.settings_reading import check_number, known_values
 from workbench.sparse_training.kinds import SparseMethod
 from workbench.sparse_training.registry import get_sparse_method
 
+if TYPE_CHECKING:
+    from workbench.data import Data
+
 MAX_STRENGTH = 1e6
 MAX_TARGET = 0.999
+NO_TARGET = 0.0
+"""Lets the penalty alone decide how many zeros come out."""
+
+LEAST_EPOCHS, MOST_EPOCHS = 5, 100
+LEAST_STEPS = 700
+"""Steps of the optimiser that a penalty or a growing cut should have; see ``usual_epochs``."""
+
+
+def usual_epochs(data: "Data", batch_size: int) -> int:
+    """How long to train unless something else is asked for.
+
+    With few images five epochs are a few dozen steps, in which weights hardly move and what is cut
+    is never made up for.
+
+    Args:
+        data: Whose training split is trained on.
+        batch_size: Images in a step.
+
+    Returns:
+        5 epochs, or as many as make 700 steps, at most 100.
+    """
+    num_images = len(data.y_train) - data.num_validation
+    steps = math.ceil(max(1, num_images) / batch_size)
+    return min(MOST_EPOCHS, max(LEAST_EPOCHS, math.ceil(LEAST_STEPS / steps)))
 
 
 @dataclass(frozen=True)
@@ -23,7 +51,8 @@ class SparseTrainingSettings:
         strength: Of the penalty; None takes the method's usual one. Schedules have none.
         target: Sparsity of what may be cut, or channel pruning ratio over all groups. At this
             sparsity a penalty stops and its zeros are held; where the training ends short of it,
-            the lowest go. None takes the method's usual one, or lets come out what comes out.
+            the lowest go. None takes the method's usual one; ``NO_TARGET`` lets the penalty alone
+            decide what comes out, which after a few epochs is little.
         granularity: ``weight`` or ``channel``.
         freeze: Patterns of layers or groups that stay dense, as ``workbench.freezing`` reads them;
             None freezes the classifier.
@@ -70,7 +99,13 @@ class SparseTrainingSettings:
                     "Leave the strength out and give a target.",
                 )
             check_number("strength", self.strength, 0, MAX_STRENGTH)
-        if self.target is not None:
+        if self.target == NO_TARGET and method.needs_target:
+            raise SettingsError(
+                f"{method.title} cannot do without a target.",
+                f"Give a part from 0.01 to {MAX_TARGET:g}; it usually takes "
+                f"{method.usual_target(self.granularity):g}.",
+            )
+        if self.target not in (None, NO_TARGET):
             check_number("target", self.target, 0.01, MAX_TARGET)
         check_number("mix", self.mix, 0, 1)
         check_number("ramp", self.ramp, 0.05, 1)
@@ -97,8 +132,10 @@ class SparseTrainingSettings:
 
     @property
     def used_target(self) -> float | None:
-        """The target asked for, or the method's usual one; None lets come out what comes out."""
-        return self.chosen.target if self.target is None else self.target
+        """The target asked for, or the method's usual one; None lets the penalty alone decide."""
+        if self.target is None:
+            return self.chosen.usual_target(self.granularity)
+        return self.target or None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON or YAML."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 from workbench.errors import SettingsError
 from workbench.groups import find_groups
 from workbench.prune import Pruned
-from workbench.sparse_training.settings import SparseTrainingSettings
+from workbench.sparse_training.settings import NO_TARGET, SparseTrainingSettings
 
 MAX_STRENGTHS = 20
 
@@ -15,6 +15,8 @@ def settings_of_sweep(
     settings: SparseTrainingSettings, strengths: Sequence[float]
 ) -> list[SparseTrainingSettings]:
     """The same settings with every strength in turn; alone where there is none.
+
+    Several strengths have no target unless one is given: they show what each makes by itself.
 
     Raises:
         SettingsError: If the method has no strength, one is out of range, or there are too many.
@@ -25,6 +27,8 @@ def settings_of_sweep(
         raise SettingsError(
             f"{len(strengths)} strengths are to be tried.", f"Give at most {MAX_STRENGTHS}."
         )
+    if len(strengths) > 1 and settings.target is None:
+        settings = replace(settings, target=NO_TARGET)
     return [replace(settings, strength=strength) for strength in strengths]
 
 

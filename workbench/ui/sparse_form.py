@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from workbench.errors import SettingsError
-from workbench.ui import session
+from workbench.ui import bench, session
 from workbench.ui.errors import plain
 from workbench.ui.granularity_choice import granularity_title
 from workbench.ui.i18n import _
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from workbench.sparse_training import SparseMethod, SparseTrainingSettings
 
 _SETTINGS = "sparse_training"
+BATCH_SIZE = 128
 
 
 def ask_method() -> tuple[SparseMethod, str]:
@@ -65,10 +66,10 @@ def _explain(method: SparseMethod) -> None:
     st.caption(plain(method.paper))
 
 
-def ask(method: SparseMethod) -> dict[str, Any]:
+def ask(method: SparseMethod, granularity: str) -> dict[str, Any]:
     """The widgets of the form, filled with what was asked of this method last."""
     before = _remembered(method.name)
-    asked = _ask_goal(method, before)
+    asked = _ask_goal(method, granularity, before)
     asked |= _ask_own(method, before)
     asked |= _ask_training(before)
     with st.expander(_("More settings"), icon=":material/tune:"):
@@ -76,7 +77,7 @@ def ask(method: SparseMethod) -> dict[str, Any]:
     return asked
 
 
-def _ask_goal(method: SparseMethod, before: Mapping[str, Any]) -> dict[str, Any]:
+def _ask_goal(method: SparseMethod, granularity: str, before: Mapping[str, Any]) -> dict[str, Any]:
     """Strength and target."""
     columns = st.columns(4, vertical_alignment="bottom")
     place_of_target = columns[0 if method.strength is None else 2]
@@ -91,19 +92,32 @@ def _ask_goal(method: SparseMethod, before: Mapping[str, Any]) -> dict[str, Any]
             _("Or try several"), str(before.get("strengths_text", "")),
             placeholder=_("such as 1e-4, 3e-4, 1e-3"),
             help=_("Strengths with commas between them: each is trained in turn, becomes a run and "
-                   "a point of the chart. They take the place of the strength on the left."),
+                   "a point of the chart. They take the place of the strength on the left. Do not "
+                   "aim at a target to see what each makes by itself."),
         )  # fmt: skip
-    target = before.get("target", method.target)
-    optional = method.target is None
-    value = place_of_target.number_input(
-        _("Target sparsity, %"), 1.0, 99.9, None if target is None else 100 * float(target),
-        step=1.0, format="%.1f", placeholder=_("what comes out"),
-        help=_("At this part of zeros the penalty stops and its zeros are held; what is missing "
-               "late in the training goes by rank. Empty lets come out what comes out.")
-        if optional
-        else _("Part of the weights or channels that may be cut which is to go."),
+    usual = method.usual_target(granularity)
+    same = before.get("granularity", granularity) == granularity
+    titles = {"weight": _("Target sparsity, %"), "channel": _("Target pruning ratio, %")}
+    asked["target"] = (
+        place_of_target.number_input(
+            titles[granularity], 1.0, 99.9, 100 * float((same and before.get("target")) or usual),
+            step=1.0, format="%.1f", key=f"sparse_target_{method.name}_{granularity}",
+            help=_("Part of the weights or channels that may be cut which is to go.")
+            if method.needs_target
+            else _("At this part of zeros the penalty stops and its zeros are held; what is "
+                   "missing late in the training goes by rank."),
+        )
+        / 100
     )  # fmt: skip
-    asked["target"] = None if value is None else value / 100
+    if not method.needs_target:
+        asked["aims"] = columns[3].checkbox(
+            _("Aim at the target"), bool(before.get("aims", True)),
+            key=f"sparse_aims_{method.name}",
+            help=_("Off lets the penalty alone decide how many zeros come out: in a short "
+                   "training few, with a strength that is too high nearly all."),
+        )  # fmt: skip
+        st.caption(_("Without a target the penalty alone decides; a short training then makes few "
+                     "zeros."))  # fmt: skip
     return asked
 
 
@@ -137,12 +151,11 @@ def _ask_own(method: SparseMethod, before: Mapping[str, Any]) -> dict[str, Any]:
                    "back to the very first."),
         ),
     }  # fmt: skip
-    if not method.settings:
+    own = [name for name in method.options if name in widgets]
+    if not own:
         return {}
     columns = st.columns(4, vertical_alignment="bottom")
-    asked = {
-        name: widgets[name](place) for name, place in zip(method.settings, columns, strict=False)
-    }
+    asked = {name: widgets[name](place) for name, place in zip(own, columns, strict=False)}
     if "max_loss" in asked:
         asked["max_loss"] = asked["max_loss"] / 100
     return asked
@@ -159,8 +172,9 @@ def _ask_training(before: Mapping[str, Any]) -> dict[str, Any]:
             help=_("An epoch is one pass over the training images."),
         ),
         "amount": columns[1].number_input(
-            _("How many"), 1, 10_000, int(before.get("amount", 5)),
-            help=_("Epochs or seconds; of methods that train several times, for each training."),
+            _("How many"), 1, 10_000, int(before.get("amount", _usual_epochs())),
+            help=_("Epochs or seconds; of methods that train several times, for each training. "
+                   "With few images many epochs are usual: weights need some hundred steps."),
         ),
         "lr": columns[2].number_input(
             _("Learning rate"), 0.0, 10.0, before.get("lr"), format="%.4f",
@@ -175,6 +189,12 @@ def _ask_training(before: Mapping[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _usual_epochs() -> int:
+    from workbench.sparse_training.settings import usual_epochs
+
+    return usual_epochs(bench.data(session.data_ref()), BATCH_SIZE)
+
+
 def _ask_more(method: SparseMethod, before: Mapping[str, Any]) -> dict[str, Any]:
     """What rarely changes."""
     from workbench.finetune_settings import OPTIMIZERS
@@ -187,7 +207,7 @@ def _ask_more(method: SparseMethod, before: Mapping[str, Any]) -> dict[str, Any]
             help="\n\n".join(f"**{name}**: {text}" for name, text in OPTIMIZERS.items()),
         ),
         "batch_size": first[1].number_input(
-            _("Batch size"), 2, 8192, int(before.get("batch_size", 128)),
+            _("Batch size"), 2, 8192, int(before.get("batch_size", BATCH_SIZE)),
             help=_("Images in a step."),
         ),
         "distillation": first[2].number_input(
@@ -216,7 +236,7 @@ def _ask_more(method: SparseMethod, before: Mapping[str, Any]) -> dict[str, Any]
             help=_("Half of them, left to right."),
         ),
     }  # fmt: skip
-    if method.addition is not None:
+    if "from_scratch" in method.options:
         asked["from_scratch"] = second[3].checkbox(
             _("From new weights"),
             bool(before.get("from_scratch", False)),
@@ -235,6 +255,7 @@ def settings_of(
     """
     from workbench.finetune_settings import FineTuneSettings
     from workbench.sparse_training import SparseTrainingSettings
+    from workbench.sparse_training.settings import NO_TARGET
 
     amount, by_time = int(values["amount"]), values["by"] == "seconds"
     kept = ("optimizer", "batch_size", "distillation", "seed", "shift", "flip", "lr")
@@ -242,11 +263,12 @@ def settings_of(
     training = FineTuneSettings(
         **common, seconds=float(amount) if by_time else None, epochs=5 if by_time else amount
     )
-    own = {name: values[name] for name in (*method.settings, "from_scratch") if name in values}
+    own = {name: values[name] for name in method.options if name in values}
     patterns = tuple(word.strip() for word in values["freeze"].split(",") if word.strip())
+    target = values["target"] if values.get("aims", True) else NO_TARGET
     settings = SparseTrainingSettings(
-        method=method.name, granularity=granularity, strength=values.get("strength"),
-        target=values["target"], freeze=patterns or None, training=training, **own,
+        method=method.name, granularity=granularity,
+        target=target, freeze=patterns or None, training=training, **own,
     )  # fmt: skip
     after = int(values["finetune_epochs"])
     finetune = FineTuneSettings(**common, epochs=after) if after else None
@@ -268,10 +290,10 @@ def read_strengths(text: str) -> tuple[float, ...]:
         ) from None
 
 
-def remember(method: SparseMethod, values: Mapping[str, Any]) -> None:
+def remember(method: SparseMethod, granularity: str, values: Mapping[str, Any]) -> None:
     """Keep what was asked of the method, for the next time."""
     before = session.setting(_SETTINGS) or {}
-    kept = dict(values) | {"strengths_text": values.get("strengths", "")}
+    kept = {**values, "strengths_text": values.get("strengths", ""), "granularity": granularity}
     session.remember(**{_SETTINGS: {**before, "last": method.name, method.name: kept}})
 
 

@@ -32,7 +32,7 @@ def show_form() -> None:
     session.require_data()
     method, granularity = sparse_form.ask_method()
     with st.form(f"sparse_{method.name}"):
-        values = sparse_form.ask(method)
+        values = sparse_form.ask(method, granularity)
         sent = st.form_submit_button(
             _("Train sparse"), type="primary", icon=":material/model_training:",
             disabled=is_active(KIND),
@@ -41,7 +41,7 @@ def show_form() -> None:
         return
     with guard():
         settings, strengths, finetune = sparse_form.settings_of(method, granularity, values)
-        sparse_form.remember(method, values)
+        sparse_form.remember(method, granularity, values)
         run_shelf.choose_next()
         start_job(
             KIND, _("{method} on {model}").format(

@@ -133,7 +133,7 @@ def _ask_steps(before: FineTuneSettings) -> dict[str, Any]:
             _("Schedule"), schedules, schedules.index(before.schedule),
             format_func=lambda name: FINETUNING[name].title,
             help="\n\n".join(
-                f"**{FINETUNING[name].title}**: {text}" for name, text in SCHEDULES.items()
+                f"**{FINETUNING[name].title}**: {FINETUNING[name].summary}" for name in schedules
             ),
         ),
         "cycles": row[1].number_input(

@@ -8,6 +8,8 @@ from tests.golden.refusals.models import saved, small, written
 from tests.golden.refusals.table import Makers
 from workbench.cli.app import prepare
 from workbench.cli.parser import parse
+from workbench.export.formats import safetensors_bytes
+from workbench.loading import load_model
 
 MAKERS = Makers()
 
@@ -99,6 +101,73 @@ def command_json_folder_missing(folder):
 def command_data_unknown(folder):
     """A file's model without its data."""
     run("evaluate", saved(folder, small()))
+
+
+@MAKERS
+def command_option_of_another_method(folder):
+    """An option of elastic with the cubic schedule."""
+    parse(["sparse", "digits-mlp", "--method", "cubic", "--mix", "0.5"])
+
+
+@MAKERS
+def command_option_of_several_methods(folder):
+    """A precision, where nothing is measured."""
+    parse(["allocate", "digits-mlp", "--method", "uniform", "--sparsity", "0.5",
+           "--precision", "exact"])  # fmt: skip
+
+
+@MAKERS
+def command_option_without_its_switch(folder):
+    """A unit without the floor that it belongs to."""
+    parse(["allocate", "digits-mlp", "--sparsity", "0.5", "--unit", "macs"])
+
+
+@MAKERS
+def command_option_beside_a_plan(folder):
+    """A trade-off beside a plan that is made already."""
+    parse(["prune", "digits-mlp", "--plan", "plan.yaml", "--trade-off", "1"])
+
+
+@MAKERS
+def command_option_of_another_schedule(folder):
+    """A part to rewind, with a cosine."""
+    parse(["prune", "digits-mlp", "--method", "uniform", "--sparsity", "0.5",
+           "--finetune-epochs", "1", "--rewind", "0.3"])  # fmt: skip
+
+
+@MAKERS
+def command_option_of_trials_that_train(folder):
+    """Training images for a trial that trains nothing."""
+    parse(["methods", "wanda", "--model", "digits-mlp", "--try", "--shown", "640"])
+
+
+@MAKERS
+def command_bits_twice(folder):
+    """Two numbers of bits for one method."""
+    run("quantise", "digits-mlp", "--method", "cluster:4", "--bits", "5", "--out", folder)
+
+
+@MAKERS
+def command_data_of_a_maker(folder):
+    """An export that was made with data of one's own."""
+    run("evaluate", exported(folder, "my-photographs", ""))
+
+
+@MAKERS
+def command_data_of_the_same_name(folder):
+    """An export that was made with other images than the sample of their name has."""
+    run("evaluate", exported(folder, "digits", "0123456789abcdef"))
+
+
+def exported(folder, data, digest):
+    """Weights as an export writes them, with a record of their data."""
+    model = load_model("digits-mlp")
+    record = {
+        "architecture": model.architecture, "arguments": dict(model.arguments),
+        "input_shape": list(model.input_shape), "data": data, "data_digest": digest,
+    }  # fmt: skip
+    content = safetensors_bytes(model.module, record)
+    return written(folder, "weights.safetensors", content)
 
 
 @MAKERS

@@ -2,6 +2,7 @@
 
 from torch import nn
 
+from tests.golden.refusals.commands import run
 from tests.golden.refusals.table import Makers
 from tests.golden.refusals.values import few_images, tiny
 from workbench.finetune_settings import FineTuneSettings
@@ -38,6 +39,18 @@ def sparse_strength_of_a_schedule(folder):
 def sparse_target_above_one(folder):
     """More than everything."""
     SparseTrainingSettings(target=1.2)
+
+
+@MAKERS
+def sparse_schedule_without_target(folder):
+    """A schedule that is to do without a target."""
+    run("sparse", "digits-mlp", "--method", "cubic", "--target", "none")
+
+
+@MAKERS
+def sparse_target_zero(folder):
+    """A target of nothing on the command line."""
+    run("sparse", "digits-mlp", "--method", "l1", "--target", "0")
 
 
 @MAKERS

@@ -33,6 +33,7 @@ METHOD = SparseMethod(
     paper='Liu et al. 2017, "Learning Efficient Convolutional Networks through Network Slimming", '
     "section 3",
     needs=("weights", "labels", "gradients", "training"),
+    options=("strength", "from_scratch"),
     strengths="Cheap, and scales of all layers compare with each other.",
     limits="Only for networks with normalisation behind the layers to be cut.",
     kind="penalty",

@@ -31,12 +31,12 @@ METHOD = SparseMethod(
     formula=r"\min_w \; L(w) + \lambda \left( a \sum_i |w_i| + \tfrac{1-a}{2} \sum_i w_i^2 \right)",
     paper='Zou and Hastie 2005, "Regularization and variable selection via the elastic net"',
     needs=("weights", "labels", "gradients", "training"),
+    options=("strength", "mix", "from_scratch"),
     strengths="Steadier than L1 where weights are alike.",
     limits="Two numbers to choose; the L2 part slows the zeros down.",
     kind="penalty",
     granularities=("weight",),
     strength=5e-4,
     strength_help="Of the mixture: what a weight of size 1 adds to the loss, about.",
-    settings=("mix",),
     addition=_addition,
 )

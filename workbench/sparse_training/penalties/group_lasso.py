@@ -36,6 +36,7 @@ METHOD = SparseMethod(
     'variables"; Wen et al. 2016, "Learning Structured Sparsity in Deep Neural Networks", '
     "section 3",
     needs=("weights", "labels", "gradients", "training"),
+    options=("strength", "from_scratch"),
     strengths="Chooses widths by itself; removing the zero channels changes nothing.",
     limits="Wide layers lose channels first. Survivors are shrunk and want a fine-tuning.",
     kind="penalty",

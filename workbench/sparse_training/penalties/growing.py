@@ -33,6 +33,7 @@ METHOD = SparseMethod(
     r"\lambda(t) \text{ rising in stairs}",
     paper='Wang et al. 2021, "Neural Pruning via Growing Regularization", section 3.1',
     needs=("weights", "labels", "gradients", "training"),
+    options=("strength", "ramp", "from_scratch"),
     strengths="Reaches the target exactly and keeps more accuracy than the same cut at once.",
     limits="What is chosen at the start is never reconsidered.",
     kind="penalty",
@@ -40,6 +41,5 @@ METHOD = SparseMethod(
     strength_help="The penalty at its height: twice what a chosen weight of size 1 adds to the "
     "loss.",
     target=0.9,
-    settings=("ramp",),
     addition=_addition,
 )

@@ -35,6 +35,7 @@ METHOD = SparseMethod(
     paper='Louizos, Welling and Kingma 2018, "Learning Sparse Neural Networks through L0 '
     'Regularization", section 2.2',
     needs=("weights", "labels", "gradients", "training"),
+    options=("strength", "from_scratch"),
     strengths="Aims at the count itself and leaves the size of the survivors alone.",
     limits="Noisy: wants more epochs than L1. One more number to learn for every weight.",
     kind="penalty",

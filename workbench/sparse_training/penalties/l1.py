@@ -35,6 +35,7 @@ METHOD = SparseMethod(
     paper='Tibshirani 1996, "Regression Shrinkage and Selection via the Lasso"; Parikh and Boyd '
     '2014, "Proximal Algorithms", section 6.5.2',
     needs=("weights", "labels", "gradients", "training"),
+    options=("strength", "from_scratch"),
     strengths="Simple, steady, exact zeros; one number moves the whole trade-off.",
     limits="The strength for a wanted sparsity has to be found by trying. The surviving weights "
     "shrink as well, which costs accuracy until they are trained without the penalty.",

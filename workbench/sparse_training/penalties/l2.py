@@ -33,6 +33,7 @@ METHOD = SparseMethod(
     r"w \leftarrow \frac{w}{1 + \eta \lambda}",
     paper='Han et al. 2015, "Learning both Weights and Connections", section 3.1',
     needs=("weights", "labels", "gradients", "training"),
+    options=("strength", "from_scratch"),
     strengths="Smooth and forgiving; the weights that stay are spread evenly.",
     limits="Makes no zeros of its own: the target is reached by a cut at the end.",
     kind="penalty",

@@ -33,10 +33,10 @@ METHOD = SparseMethod(
     paper='Zhu and Gupta 2017, "To prune, or not to prune: exploring the efficacy of pruning for '
     'model compression", section 3',
     needs=("weights", "labels", "gradients", "training"),
+    options=("ramp", "from_scratch"),
     strengths="No strength to tune, exact target, strong results.",
     limits="What was cut early never comes back.",
     kind="schedule",
     target=0.9,
-    settings=("ramp",),
     addition=_addition,
 )

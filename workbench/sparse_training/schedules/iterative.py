@@ -32,11 +32,11 @@ METHOD = SparseMethod(
     r"\ \text{ while } \ a_k \geq a_{\text{dense}} - \epsilon",
     paper='Han et al. 2015, "Learning both Weights and Connections", section 3.3',
     needs=("weights", "labels", "gradients", "training"),
+    options=("step", "max_loss"),
     strengths="One asks for an accuracy and gets the sparsity that it allows.",
     limits="Trains many times. The floor is checked on validation images, whose number limits how "
     "finely it can be told.",
     kind="schedule",
     target=0.99,
-    settings=("step", "max_loss"),
     run=_run,
 )

@@ -33,11 +33,11 @@ METHOD = SparseMethod(
     paper='Frankle and Carbin 2019, "The Lottery Ticket Hypothesis"; Frankle et al. 2020, "Linear '
     'Mode Connectivity and the Lottery Ticket Hypothesis", section 4 (rewinding)',
     needs=("weights", "labels", "gradients", "training"),
+    options=("rounds", "rewind_epochs"),
     strengths="Shows that a sparse network can be trained almost from the start.",
     limits="Costs one whole training per round, and does not use the weights of the trained model: "
     "with few epochs it stays below it.",
     kind="schedule",
     target=0.8,
-    settings=("rounds", "rewind_epochs"),
     run=_run,
 )

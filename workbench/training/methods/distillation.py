@@ -48,6 +48,7 @@ METHOD = FineTuning(
     paper='Hinton, Vinyals and Dean 2015, "Distilling the Knowledge in a Neural Network", '
     "section 2",
     needs=("training",),
+    options=("temperature", "teacher"),
     strengths="Uses what the teacher knows beyond the labels; any network of the same classes will "
     "do.",
     limits="A second forward pass for every step; the teacher's mistakes are learnt, too; a high "

@@ -28,6 +28,7 @@ METHOD = FineTuning(
     paper='Loshchilov and Hutter 2017, "SGDR: Stochastic Gradient Descent with Warm Restarts", '
     "section 3",
     needs=("training",),
+    options=("cycles",),
     strengths="Settled models along the way; a way out of poor regions.",
     limits="Each restart first undoes a part of what was gained; of no use for an epoch or two.",
     settings={"schedule": "restarts", "cycles": 2},

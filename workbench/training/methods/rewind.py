@@ -29,6 +29,7 @@ METHOD = FineTuning(
     paper='Renda, Frankle and Carbin 2020, "Comparing Rewinding and Fine-tuning in Neural Network '
     'Pruning", section 2',
     needs=("training",),
+    options=("rewind",),
     strengths="The best known recipe for long retraining; nothing to tune where the card tells "
     "the original schedule.",
     limits="Shines with a large part of the original training; the schedule of an upload is not "
