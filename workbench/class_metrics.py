@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -14,6 +14,9 @@ from workbench.metrics import wilson_interval
 from workbench.paired import Paired, Proportion, adjust_p_values, compare_paired
 
 TOP = 5
+FAINTEST = 0.02
+"""The least that a scale of differences spans either way, so that a single image does not glare."""
+Shown = Literal["before", "after", "difference"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,42 @@ class ClassScore:
     f1: float | None
     f1_low: float | None
     f1_high: float | None
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """What is taken for what, of one model or as the difference of two, ready to be drawn.
+
+    Attributes:
+        counts: Row: the true class; column: what it is taken for; images, or their difference.
+        parts: The same as parts of the images that the first model was shown of the row's class.
+        most: What a scale has to span: 1, or of differences the largest either way.
+    """
+
+    counts: tuple[tuple[int, ...], ...]
+    parts: tuple[tuple[float, ...], ...]
+    most: float
+
+
+def confusion_of(
+    before: Sequence[Sequence[int]], after: Sequence[Sequence[int]], shown: Shown
+) -> Confusion:
+    """What the first model takes for what, what the second does, or how they differ.
+
+    Args:
+        before: Counts of the first model; a row for each true class.
+        after: Counts of the second on the same images.
+        shown: Which of them; ``difference`` is the second less the first.
+    """
+    first, second = np.array(before), np.array(after)
+    change = shown == "difference"
+    counts = second - first if change else second if shown == "after" else first
+    parts = counts / np.maximum(1, first.sum(1, keepdims=True))
+    return Confusion(
+        tuple(tuple(map(int, row)) for row in counts),
+        tuple(tuple(map(float, row)) for row in parts),
+        max(FAINTEST, float(np.abs(parts).max())) if change else 1.0,
+    )
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,13 @@ import pytest
 import torch
 from sklearn import metrics as oracle
 
-from workbench.class_metrics import ClassMetrics, compare_classes, measure_classes
+from workbench.class_metrics import (
+    FAINTEST,
+    ClassMetrics,
+    compare_classes,
+    confusion_of,
+    measure_classes,
+)
 from workbench.metrics import score, wilson_interval
 from workbench.paired import Paired, Proportion, adjust_p_values, compare_paired
 
@@ -206,3 +212,18 @@ def test_a_class_that_lost_many_images_is_hurt_and_the_others_are_not():
 def test_proportions_and_pairs_survive_their_dictionaries():
     assert Proportion.from_dict(Proportion.of(3, 7).to_dict()) == Proportion.of(3, 7)
     assert Paired.from_dict(compare_paired(1, 2, 9).to_dict()) == compare_paired(1, 2, 9)
+
+
+@pytest.mark.parametrize("shown", ["before", "after", "difference"])
+def test_confusions_are_drawn_as_parts_of_each_class(shown):
+    before, after = [[8, 2, 0], [1, 3, 0], [0, 0, 0]], [[6, 3, 1], [1, 3, 0], [0, 0, 0]]
+    found = confusion_of(before, after, shown)
+    counts = {"before": before, "after": after, "difference": [[-2, 1, 1], [0, 0, 0], [0, 0, 0]]}
+    assert [list(row) for row in found.counts] == counts[shown]
+    for row, parts, images in zip(counts[shown], found.parts, (10, 4, 1), strict=True):
+        assert list(parts) == pytest.approx([count / images for count in row])
+    assert found.most == pytest.approx(0.2 if shown == "difference" else 1.0)
+
+
+def test_a_difference_of_nothing_is_not_drawn_as_much():
+    assert confusion_of([[100, 0], [0, 100]], [[100, 0], [0, 100]], "difference").most == FAINTEST

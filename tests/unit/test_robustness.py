@@ -18,6 +18,7 @@ from workbench.robustness import (
     Robustness,
     RobustnessSettings,
     example_images,
+    example_sheet,
     measure_robustness,
     read_robustness,
 )
@@ -222,6 +223,29 @@ def test_examples_are_the_first_images_that_are_measured():
         assert shown.dtype == np.uint8
         wanted = unit if name == "clean" else corrupt(np.clip(unit, 0, 1), name, 3)
         assert np.abs(shown[:, :, :, 0] - 255 * wanted[:4, 0]).max() < 0.51
+
+
+@pytest.mark.parametrize(("channels", "side"), [(1, 20), (3, 3), (4, 12)])
+def test_a_sheet_frames_the_examples_beside_each_other(channels, side):
+    rng = np.random.default_rng(channels)
+    x = rng.integers(0, 256, (60, channels, 6, 6), dtype=np.uint8)
+    y = rng.integers(0, 3, 60)
+    data = Data("sheet", x[:30], y[:30], x[30:], y[30:], mean=(0.3,) * channels,
+                std=(0.2,) * channels)  # fmt: skip
+    images = example_images(data, "clean", 0, count=3)
+    sheet = example_sheet(data, "clean", 0, count=3, side=side, gap=2)
+    times = max(1, side // 6)
+    wide = 6 * times
+    assert sheet.dtype == np.uint8
+    assert sheet.shape == (wide, 3 * wide + 2 * 2, 3)
+    for row, column, colour in np.ndindex(*sheet.shape):
+        number, place = divmod(column, wide + 2)
+        if place >= wide:
+            wanted = 127
+        else:
+            one = images[number, row // times, place // times]
+            wanted = one[0 if channels == 1 else colour]
+        assert sheet[row, column, colour] == wanted
 
 
 def test_the_dictionary_holds_what_the_functions_say():

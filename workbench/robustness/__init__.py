@@ -1,7 +1,7 @@
 """Robustness: accuracy on corrupted test images, dense beside pruned."""
 
 from workbench.robustness.measuring import measure_robustness, read_robustness
-from workbench.robustness.pixels import example_images
+from workbench.robustness.pixels import example_images, example_sheet
 from workbench.robustness.values import (
     CLEAN,
     MeanAccuracy,
@@ -19,6 +19,7 @@ __all__ = [
     "RobustnessSettings",
     "condition_name",
     "example_images",
+    "example_sheet",
     "measure_robustness",
     "read_robustness",
 ]

@@ -11,6 +11,8 @@ from workbench.data import Data, Split
 from workbench.metrics import BATCH
 from workbench.robustness.values import CLEAN
 
+GREY = 127
+
 
 def example_images(
     data: Data, corruption: str, severity: int, *, count: int = 6, num_samples: int = 1_000,
@@ -37,6 +39,36 @@ def example_images(
         unit = corrupt(unit, corruption, severity, seed=seed)
     shown: np.ndarray = np.round(unit[:count].transpose(0, 2, 3, 1) * 255).astype(np.uint8)
     return shown
+
+
+def example_sheet(
+    data: Data, corruption: str, severity: int, *, count: int = 6, side: int = 84, gap: int = 4,
+    num_samples: int = 1_000, seed: int = 0,
+) -> np.ndarray:  # fmt: skip
+    """The first images of a measurement beside each other, as a person sees them.
+
+    Args:
+        data: See ``example_images``.
+        corruption: See there.
+        severity: See there.
+        count: See there.
+        side: Images are enlarged pixel by pixel as far as they stay within this height.
+        gap: Grey pixels between two of them.
+        num_samples: See ``example_images``.
+        seed: See there.
+
+    Returns:
+        uint8 ``(height, width, 3)``; of images with one channel that channel thrice, of more than
+        three the first three.
+    """
+    images = example_images(
+        data, corruption, severity, count=count, num_samples=num_samples, seed=seed
+    )
+    times = max(1, side // images.shape[1])
+    large = images.repeat(times, 1).repeat(times, 2)
+    framed = np.pad(large, ((0, 0), (0, 0), (0, gap), (0, 0)), constant_values=GREY)
+    row = np.concatenate(list(framed), axis=1)[:, : framed.shape[2] * len(framed) - gap]
+    return row.repeat(3, 2) if row.shape[2] == 1 else row[:, :, :3]
 
 
 class PixelScale:

@@ -20,8 +20,7 @@ from workbench.ui.theme import is_dark, percent
 from workbench.ui.words import explain
 
 if TYPE_CHECKING:
-    from workbench.class_metrics import ClassChange, ClassMetrics, ClassScore
-    from workbench.ui.charts.confusion import Shown
+    from workbench.class_metrics import ClassChange, ClassMetrics, ClassScore, Shown
 
 KIND = "class_metrics"
 
@@ -206,6 +205,8 @@ def _pair(before: str, after: str) -> str:
 
 def _show_confusion(before: ClassMetrics, after: ClassMetrics, name: str, words: str) -> None:
     """What is taken for what: of the dense model, of the run, or the difference."""
+    from workbench.class_metrics import confusion_of
+
     titles = {"difference": _("Difference"), "before": _("Dense"), "after": name}
     chosen = st.segmented_control(
         _("What is taken for what"), list(titles), format_func=titles.__getitem__,
@@ -218,7 +219,8 @@ def _show_confusion(before: ClassMetrics, after: ClassMetrics, name: str, words:
     )
     show_chart(
         confusion_figure(
-            before.confusion, after.confusion, [one.class_name for one in before.classes], shown,
+            confusion_of(before.confusion, after.confusion, shown),
+            [one.class_name for one in before.classes], change=shown == "difference",
             dark=is_dark(),
         ),
         key=f"confusion_{shown}",

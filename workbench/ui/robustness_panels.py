@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 import streamlit as st
 
@@ -26,13 +25,14 @@ from workbench.ui.theme import percent
 from workbench.ui.words import explain
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from workbench.paired import Proportion
     from workbench.robustness import MeanAccuracy, Robustness, RobustnessSettings
 
 KIND = "robustness"
 _ASKED = "robustness"
 _EXAMPLES = 6
-_CELL, _GAP = 84, 4  # pixels of an example image as it is shown, and between two
 
 
 def show_form() -> None:
@@ -308,14 +308,9 @@ def _caption(name: str, title: str, level: int) -> str:
 def _sheet(
     data: DataRef, corruption: str, severity: int, num_samples: int, seed: int
 ) -> np.ndarray:
-    """Example images beside each other, enlarged pixel by pixel, ``(height, width, channels)``."""
-    from workbench.robustness import example_images
+    """Example images beside each other, ``(height, width, 3)``."""
+    from workbench.robustness import example_sheet
 
-    images = example_images(
+    return example_sheet(
         bench.data(data), corruption, severity, count=_EXAMPLES, num_samples=num_samples, seed=seed
     )
-    times = max(1, _CELL // images.shape[1])
-    large = images.repeat(times, 1).repeat(times, 2)
-    framed = np.pad(large, ((0, 0), (0, 0), (0, _GAP), (0, 0)), constant_values=127)
-    row = np.concatenate(list(framed), axis=1)[:, :-_GAP]
-    return row.repeat(3, 2) if row.shape[2] == 1 else row[:, :, :3]

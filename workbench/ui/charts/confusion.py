@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING
 
-import numpy as np
 import plotly.graph_objects as go
 
 from workbench.ui.i18n import _
 from workbench.ui.theme import lay_out
 
-Shown = Literal["before", "after", "difference"]
+if TYPE_CHECKING:
+    from workbench.class_metrics import Confusion
+
 _RAMPS = {False: [(0.0, "#f4f7fa"), (0.25, "#8fc1e3"), (1.0, "#08396b")],
           True: [(0.0, "#10202c"), (0.25, "#2f78ad"), (1.0, "#a6dbff")]}  # fmt: skip
 _CHANGES = {False: [(0.0, "#0072B2"), (0.5, "#f7f7f7"), (1.0, "#D55E00")],
@@ -20,35 +21,27 @@ MOST_WRITTEN = 20
 
 
 def confusion_figure(
-    before: Sequence[Sequence[int]], after: Sequence[Sequence[int]], class_names: Sequence[str],
-    shown: Shown, *, dark: bool,
-) -> go.Figure:  # fmt: skip
+    found: Confusion, class_names: Sequence[str], *, change: bool, dark: bool
+) -> go.Figure:
     """Rows: true classes; columns: what their images are taken for.
 
     Counts are drawn as fractions of the row, so that each row's cells add up to 1; the difference
     is that of the counts, orange where the pruned model answers so more often.
 
     Args:
-        before: Counts of the dense model.
-        after: Counts of the pruned model on the same images.
+        found: What is drawn.
         class_names: One a class.
-        shown: Which of them.
+        change: Whether it is a difference.
         dark: Whether the page is in the dark theme.
     """
-    first, second = np.array(before), np.array(after)
-    change = shown == "difference"
-    counts = second - first if change else second if shown == "after" else first
-    totals = np.maximum(1, first.sum(1, keepdims=True))
-    values = counts / totals
-    most = max(0.02, float(np.abs(values).max())) if change else 1.0
     written = len(class_names) <= MOST_WRITTEN
     figure = go.Figure(
         go.Heatmap(
-            z=values, x=list(class_names), y=list(class_names),
-            text=[[_written(int(count), change) for count in row] for row in counts],
+            z=found.parts, x=list(class_names), y=list(class_names),
+            text=[[_written(count, change) for count in row] for row in found.counts],
             texttemplate="%{text}" if written else None, textfont={"size": 11},
-            colorscale=(_CHANGES if change else _RAMPS)[dark], zmin=-most if change else 0,
-            zmax=most, xgap=1, ygap=1, showscale=True,
+            colorscale=(_CHANGES if change else _RAMPS)[dark], zmin=-found.most if change else 0,
+            zmax=found.most, xgap=1, ygap=1, showscale=True,
             colorbar={"title": {"text": _("Part of the class"), "side": "right"}, "thickness": 12,
                       "outlinewidth": 0, "tickformat": "+.1%" if change else ".0%"},
             hovertemplate=_("{true} taken for {answer}: {count} images").format(
