@@ -12,5 +12,6 @@ st.write(
         "strong and where it fails. Each can be tried here on your model, beside the usual choice."
     )
 )
-methods_panels.show_catalogue()
-criteria_table.show_table()
+families = methods_panels.show_catalogue()
+if families == ["criterion"]:
+    criteria_table.show_table()

@@ -40,6 +40,48 @@ def test_a_linked_method_is_tried_and_its_plan_taken(server, page, color_scheme)
     rig.has_no_error_box(page)
 
 
+ROWS = """all => all.map(one => {
+    const parts = [...one.querySelectorAll('.katex-html > .base')].map(
+        base => base.getBoundingClientRect());
+    const bottom = Math.max(...parts.map(box => box.bottom));
+    const style = getComputedStyle(one);
+    return {
+        rows: new Set(parts.map(box => parts.findIndex(other =>
+            Math.min(box.bottom, other.bottom) > Math.max(box.top, other.top)))).size,
+        over: one.scrollWidth - one.clientWidth, scrolls: style.overflowX,
+        below: bottom - one.getBoundingClientRect().bottom};
+})"""
+"""Of every formula: rows of its parts, how much does not fit, and whether that can be reached."""
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_a_formula_stays_in_one_row_and_scrolls_where_it_is_too_long(server, page, width):
+    ws = digits.workspace(store=Store(server.home))
+    page.set_viewport_size({"width": width, "height": 900})
+    page.goto(f"{server.url}/methods?ws={ws}")
+    rig.settled(page)
+    longer = 0
+    for family in ("criterion", "finetuning", "sparse_training"):
+        page.goto(f"{server.url}/methods?ws={ws}&family={family}")
+        rig.settled(page)
+        page.get_by_test_id("stExpander").locator("details:not([open]) summary").evaluate_all(
+            "all => all.forEach(one => one.click())"
+        )
+        rig.settled(page)
+        formulas = sum(bool(method.formula) for method in methods()[family].values())
+        shown = page.get_by_test_id("stMain").locator(".katex-display")
+        expect(shown).to_have_count(formulas)
+        found = shown.evaluate_all(ROWS)
+        assert {one["rows"] for one in found} == {1}
+        assert {one["scrolls"] for one in found} == {"auto"}
+        assert max(one["below"] for one in found) <= 0
+        longer += sum(one["over"] > 0 for one in found)
+        wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        assert wide <= 0
+    assert longer > 0 or width > 400
+    rig.has_no_error_box(page)
+
+
 def test_every_formula_is_set_without_an_error(server, page):
     ws = digits.workspace(store=Store(server.home))
     page.goto(f"{server.url}/methods?ws={ws}")

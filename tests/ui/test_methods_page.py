@@ -71,6 +71,14 @@ def test_every_method_of_every_family_has_a_card(open_app, registry, no_table):
         assert len(formulas) == sum(bool(one.formula) for one in methods()[name].values())
 
 
+def test_the_comparison_of_criteria_stands_under_criteria_alone(open_app, registry):
+    app = open_linked(open_app)
+    for name in FAMILIES:
+        family(app).set_value(name).run()
+        shown = [one.value for one in app.subheader]
+        assert ("All criteria on the samples" in shown) == (name == "criterion"), name
+
+
 def test_families_have_short_names_in_their_order():
     assert [*methods_panels.family_titles()] == [*FAMILIES]
 
@@ -230,6 +238,29 @@ def test_the_seconds_of_all_methods_stand_on_the_cards(open_app, registry, no_ta
     assert "**Seconds on this model** 12 for the whole model" in captions(app)
     next(one for one in app.segmented_control if one.label == "Try on").set_value("channel").run()
     assert "12 for the whole" not in captions(app), "these were timed on single weights"
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        (("criterion", "l2"), " to choose what goes, in a trial"),
+        (("repair", "full"), " for a repair, in a trial"),
+        (("finetuning", "constant"), " for 256 training images, in a trial"),
+    ],
+)
+def test_a_trial_tells_the_seconds_of_what_it_timed(open_app, registry, no_table, asked, words):
+    ws = digits.workspace()
+    settings = TryingSettings(*asked, **(SHORT | ({"repair": "full"} if "full" in asked else {})))
+    trial = run(ws, settings)
+    step = {"criterion": "plan", "repair": "repaired", "finetuning": "finetuned"}[asked[0]]
+    told = methods_found.in_seconds(trial.own.seconds[step])
+    app = open_linked(open_app, ws, family=asked[0], method=asked[1])
+    timed = [one for one in captions(app).splitlines() if one.endswith("in a trial")]
+    assert f"**Seconds on this model** {told}{words}" in timed
+    others = {"criterion": 2, "repair": 1, "finetuning": 1}  # the rival was timed as well
+    assert len(timed) == others[asked[0]]
+    next(one for one in app.segmented_control if one.label == "Try on").set_value("channel").run()
+    assert "in a trial" not in captions(app), "that was timed on single weights"
 
 
 def test_other_families_lead_to_their_pages(open_app, registry, no_table):

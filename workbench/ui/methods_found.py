@@ -92,6 +92,32 @@ def _kept_trial(settings: TryingSettings) -> tuple[Trial, bool] | None:
     return None
 
 
+def timed_in_trial(family: str, name: str, granularity: str) -> str:
+    """The seconds that a method took in its newest trial; empty where there is none."""
+    from workbench.trying import Trial
+
+    step, words = {
+        "repair": ("repaired", _("{seconds} for a repair")),
+        "criterion": ("plan", _("{seconds} to choose what goes")),
+        "allocation": ("plan", _("{seconds} for a plan")),
+    }.get(family, ("finetuned", _("{seconds} for {shown:,} training images")))
+    digests = session.require_model().digest, data_digest()
+    kept: Mapping[str, Any] = session.setting("method_trials", {})
+    for values in reversed([*kept.values()]):
+        asked = values["settings"]
+        if (values["model"], values["data"]) != digests or (
+            (asked["family"], asked["granularity"]) != (family, granularity)
+        ):
+            continue
+        trial = Trial.from_dict(values)
+        for side in (trial.own, trial.rival):
+            if side.method == name and step in side.seconds:
+                return words.format(
+                    seconds=in_seconds(side.seconds[step]), shown=trial.settings.shown
+                )
+    return ""
+
+
 def verdict(trial: Trial) -> str:
     """Who did better at the last step, and whether that can be told from chance."""
     from workbench.trying import STEPS

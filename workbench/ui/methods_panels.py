@@ -21,8 +21,8 @@ METHOD_KEY, FAMILY_KEY = "method", "family"
 _MOST_WORDS = 60
 
 
-def show_catalogue() -> None:
-    """Search, family, how methods are tried, and the cards."""
+def show_catalogue() -> list[str]:
+    """Search, family, how methods are tried, and the cards; gives the families that are shown."""
     linked = _linked()
     words = st.text_input(
         _("Search"), key="methods_search", max_chars=_MOST_WORDS, icon=":material/search:",
@@ -42,6 +42,7 @@ def show_catalogue() -> None:
         if words.strip():
             st.subheader(family_title(where), anchor=False)
         _show_family(where, those, linked)
+    return list(found)
 
 
 def family_titles() -> dict[str, str]:

@@ -136,7 +136,7 @@ def _measure_costs() -> None:
 
 
 def show_cost(family: str, method: Method) -> None:
-    """The seconds of a method on this model, or that they were not measured."""
+    """The seconds of a method on this model, those of a trial, or that none were measured."""
     if session.workspace().data_ref is None:
         return
     from workbench.trying import costs_key
@@ -146,7 +146,10 @@ def show_cost(family: str, method: Method) -> None:
     )
     kept: Mapping[str, Any] = session.setting("method_costs", {}).get(key, {})
     cost = kept.get(f"{family}.{method.name}")
-    if cost is None:
+    timed = methods_found.timed_in_trial(family, method.name, _kept_granularity())
+    if cost is None and timed:
+        st.caption(_("**Seconds on this model** {seconds}, in a trial").format(seconds=timed))
+    elif cost is None:
         st.caption(_("**Seconds on this model** not measured yet"))
     elif cost["seconds"] is None:
         st.caption(_("**On this model** {reason}").format(reason=plain(cost["reason"])))
