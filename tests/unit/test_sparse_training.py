@@ -334,7 +334,7 @@ def test_a_method_names_the_settings_that_change_it_and_no_other(name, model, da
 @pytest.mark.parametrize(("name", "granularity"), [*everywhere()])
 def test_without_a_target_asked_for_the_usual_one_is_reached(name, granularity, model, data):
     asked = settings(name, granularity=granularity, max_loss=1.0, step=0.9, rounds=1)
-    usual = {"cubic": 0.9, "growing": 0.9, "l2": 0.9, "lottery": 0.8}.get(name, 0.8)
+    usual = {"cubic": 0.9, "growing": 0.9}.get(name, 0.8)
     wanted = 0.99 if name == "iterative" else 0.5 if granularity == "channel" else usual
     assert asked.used_target == wanted
     made = train_sparse(model, data, asked)

@@ -198,3 +198,16 @@ def test_pruning_with_a_plan_that_training_made_says_what_it_is(capsys, tmp_path
     plan.write_text("schema: 1\nallocation: by_training\nsparsities: {hidden.0: 0.5}\n", "utf-8")
     assert main(["prune", "digits-mlp", "--plan", str(plan), "--repair", "none"]) == 0
     assert "need not hit the same weights" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("method", "target"), [("l1", 0.8), ("l0", 0.8), ("elastic", 0.8), ("group_lasso", 0.5)]
+)
+def test_the_usual_settings_give_a_sparse_model_that_still_works(method, target, tmp_path):
+    path = tmp_path / "sparse.json"
+    assert main(["sparse", "digits-mlp", "--method", method, "--json", str(path)]) == 0
+    found = json.loads(path.read_text())
+    assert target - 0.01 <= found["sparsity"] <= target + 0.15
+    assert found["dense"]["accuracy"] > 0.95
+    assert found["pruned"]["accuracy"] > 0.85
+    assert found["training"]["settings"]["epochs"] == 70

@@ -40,6 +40,6 @@ METHOD = SparseMethod(
     granularities=("weight",),
     strength=3e-3,
     strength_help="Twice what a weight of size 1 adds to the loss.",
-    target=0.9,
+    target=0.8,
     addition=_addition,
 )
