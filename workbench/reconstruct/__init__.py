@@ -6,6 +6,7 @@ activations.
 """
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -13,12 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from workbench.progress import Progress, Report, ShouldStop, ignore, never
+from workbench.reconstruct.calls import Parts
 from workbench.reconstruct.folding import measure_shared_norms_
 from workbench.reconstruct.graph import Graph, trace
 from workbench.reconstruct.recorder import Recorder
 from workbench.reconstruct.rows import Places
 from workbench.reconstruct.solver import Solver
 from workbench.reconstruct.steps import RepairStep
+from workbench.reconstruct.uses import Work
 
 __all__ = ["Reconstruction", "RepairStep", "affordable_images", "reconstruct_"]
 
@@ -94,7 +97,7 @@ def reconstruct_(
     before = {key: value.clone() for key, value in module.state_dict().items()}
     steps: list[RepairStep] = []
     batches = images.split(max(1, min(BATCH, len(images) // 4)))
-    total = len(batches) + len(graph.layers) + len(graph.recurrent)
+    total = len(batches) + len(graph.layers) + len(graph.recurrent) + len(graph.units)
 
     def check() -> None:
         if should_stop():
@@ -115,8 +118,11 @@ def reconstruct_(
             report(Progress(number, total, "Watching the dense model"))
         if graph.shared_norms:
             measure_shared_norms_(module, graph.shared_norms, images)
-        solver = Solver(module, dense, graph, recorder, places, masks, kept, tell)
-        with solver:
+        work = Work(
+            module, Parts(module), graph, images, recorder.rows(), recorder.num_rows, places,
+            masks, kept, check,
+        )  # fmt: skip
+        with Solver(work, dense, recorder, tell):
             module(images)
         if graph.shared_norms:
             measure_shared_norms_(module, graph.shared_norms, images)
@@ -149,12 +155,17 @@ def _num_rows(network: nn.Module, graph: Graph) -> dict[str, int]:
     """Path of a layer to the rows it needs, by the number of its inputs."""
     found = {}
     numbers = 0
-    for path in graph.layers:
+    for path, uses in _num_uses(graph).items():
         weight = network.get_submodule(path).get_parameter("weight")
         inputs = math.prod(weight.shape[1:])
         all_inputs = max(inputs, getattr(network.get_submodule(path), "in_channels", 0))
         rows = min(MAX_ROWS, max(MIN_ROWS, ROWS_PER_INPUT * inputs))
-        found[path] = min(rows, max(256, MAX_INPUT_NUMBERS // all_inputs))
-        numbers += found[path] * len(weight)
+        found[path] = min(rows, max(256, MAX_INPUT_NUMBERS // (all_inputs * uses)))
+        numbers += found[path] * len(weight) * uses
     shrink = min(1.0, MAX_OUTPUT_NUMBERS / numbers) if numbers else 1.0
     return {path: int(rows * shrink) for path, rows in found.items()}
+
+
+def _num_uses(graph: Graph) -> Counter[str]:
+    """Path of a layer to how often its weight is used."""
+    return Counter(layer.path for layer in graph.targets)

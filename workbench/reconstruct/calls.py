@@ -53,16 +53,22 @@ class Parts:
 
     def __init__(self, network: nn.Module) -> None:
         self.modules = dict(network.named_modules())
+        self.parameters = dict(network.named_parameters())
+        self._names = {id(own): name for name, own in self.parameters.items()}
         self._layers: dict[int, str] = {}
         self._norms: dict[int, str] = {}
         self._recurrent: dict[int, str] = {}
         for path, module in self.modules.items():
             if isinstance(module, LAYERS):
-                self._layers[id(module.weight)] = path
+                self._layers.setdefault(id(module.weight), path)  # a shared weight has one path
             elif isinstance(module, _BatchNorm) and module.running_mean is not None:
                 self._norms[id(module.running_mean)] = path
             elif isinstance(module, nn.RNNBase) and can_solve(module):
                 self._recurrent[id(module.weight_ih_l0)] = path
+
+    def bias_name(self, args: Arguments, kwargs: Keywords) -> str:
+        """Name of the bias that a call of a layer adds; empty where it adds none that is known."""
+        return self._names.get(id(argument(args, kwargs, 2, "bias")), "")
 
     def recognise(self, function: Function, args: Arguments, kwargs: Keywords) -> Call:
         """What a call is."""
@@ -78,6 +84,11 @@ class Parts:
         if function in ADDITIONS:
             return Call("add") if _adds_alike(args) else OTHER
         return _clamp(function, args, kwargs)
+
+
+def named(args: Arguments, kwargs: Keywords) -> dict[str, Any]:
+    """The arguments of a call of a layer, by their names."""
+    return dict(zip(CONVOLUTION_ARGUMENTS, args, strict=False)) | dict(kwargs)
 
 
 def argument(args: Arguments, kwargs: Keywords, place: int, name: str) -> Any:

@@ -27,6 +27,7 @@ class Folded:
     ) -> None:  # fmt: skip
         self.layer, self.inputs = layer, inputs
         self._module: Any = parts.modules[layer.path]
+        self._bias: Any = parts.parameters.get(layer.bias)
         self._norm: Any = parts.modules[layer.norm] if layer.norm else None
         self._masks = masks
         self._shape = (len(inputs), -1, inputs.shape[2])
@@ -42,9 +43,15 @@ class Folded:
         return self.whole_bias().reshape(len(self.inputs), -1)
 
     @property
+    def own_weight(self) -> Tensor:
+        """``(g, o, k)`` without the BatchNorm's factor."""
+        weight: Tensor = self._module.weight
+        return weight.reshape(self._shape)
+
+    @property
     def has_bias(self) -> bool:
         """Whether it can take a new bias."""
-        return self._norm is not None or self._module.bias is not None
+        return self._norm is not None or self._bias is not None
 
     @property
     def mask(self) -> Tensor:
@@ -58,9 +65,9 @@ class Folded:
     def gone(self) -> Tensor:
         """``(g, o)``: outputs that are held at zero because their channel is pruned as a whole."""
         gone = torch.zeros_like(self.bias, dtype=torch.bool)
-        for path in (self.layer.norm, self.layer.path):
-            mask = self._masks.get(f"{path}.bias")
-            if path and mask is not None:
+        for name in (f"{self.layer.norm}.bias", self.layer.bias):
+            mask = self._masks.get(name)
+            if mask is not None:
                 return ~mask.to(gone.device).view_as(gone)
         return gone
 
@@ -73,7 +80,7 @@ class Folded:
 
     def whole_bias(self) -> Tensor:
         """The folded bias, ``(outputs,)``."""
-        weight, bias = self._module.weight, self._module.bias
+        weight, bias = self._module.weight, self._bias
         bias = weight.new_zeros(len(weight)) if bias is None else bias
         if self._norm is None:
             return bias
@@ -84,11 +91,16 @@ class Folded:
         """Folded weight and bias if the BatchNorm measured its statistics again."""
         if self._norm is None:
             return self.weight, self.bias
+        factor, bias = self.remeasured_factor()
+        return self.own_weight * factor[..., None], bias
+
+    def remeasured_factor(self) -> tuple[Tensor, Tensor]:
+        """The BatchNorm's factor and shift ``(g, o)`` if it measured its statistics again."""
         var, mean = self._statistics()
         factor = self._norm.weight / (var + self._norm.eps).sqrt()
         bias = self._norm.bias - (mean - self._own_bias()) * factor
-        weight = self._module.weight.flatten(1) * factor[:, None]
-        return weight.reshape(self._shape), bias.reshape(len(self.inputs), -1)
+        shape = len(self.inputs), -1
+        return factor.reshape(shape), bias.reshape(shape)
 
     def remeasure_(self) -> None:
         """Measure the statistics of the BatchNorm again."""
@@ -106,26 +118,46 @@ class Folded:
         new, shift = weight.reshape(len(self._module.weight), -1), bias.flatten()
         if self._norm is None:
             self._module.weight.copy_(new.reshape(self._module.weight.shape))
-            if self._module.bias is not None:
-                self._module.bias.copy_(shift)
+            if self._bias is not None:
+                self._bias.copy_(shift)
         else:
-            scale = _same_length(self._module.weight.flatten(1), new)
+            scale = same_length(self._module.weight.flatten(1), new)
             scaled = new * scale[:, None]
             self._module.weight.copy_(scaled.reshape(self._module.weight.shape))
-            if self._module.bias is not None:
-                self._module.bias.zero_()
+            if self._bias is not None:
+                self._bias.zero_()
             self.remeasure_()
             norm = self._norm
             norm.weight.copy_((norm.running_var + norm.eps).sqrt() / scale)
             norm.bias.copy_(shift + norm.running_mean / scale)
-        self._hold_masks()
+        self.hold_masks()
+
+    @property
+    def factor(self) -> Tensor:
+        """``(g, o)``, by which the BatchNorm multiplies; ones where there is none."""
+        weight: Tensor = self._module.weight
+        factor = weight.new_ones(len(weight)) if self._norm is None else self._factor()
+        return factor.reshape(len(self.inputs), -1)
+
+    def set_norm_(self, factor: Tensor, shift: Tensor) -> None:
+        """Make the BatchNorm multiply what the weights give by a factor and add a shift.
+
+        Args:
+            factor: ``(g, o)``.
+            shift: ``(g, o)``; what the layer's own bias adds is taken off.
+        """
+        self.remeasure_()
+        norm = self._norm
+        norm.weight.copy_(factor.flatten() * (norm.running_var + norm.eps).sqrt())
+        norm.bias.copy_(shift.flatten() + (norm.running_mean - self._own_bias()) * factor.flatten())
+        self.hold_masks()
 
     def _factor(self) -> Tensor:
         factor: Tensor = self._norm.weight / (self._norm.running_var + self._norm.eps).sqrt()
         return factor
 
     def _own_bias(self) -> Tensor | float:
-        return 0.0 if self._module.bias is None else self._module.bias
+        return 0.0 if self._bias is None else self._bias
 
     def _statistics(self) -> tuple[Tensor, Tensor]:
         """Variance and mean of the layer's outputs at the chosen places, ``(outputs,)``."""
@@ -133,12 +165,17 @@ class Folded:
         var, mean = torch.var_mean(found, 1)
         return var.flatten(), mean.flatten() + self._own_bias()
 
-    def _hold_masks(self) -> None:
-        for path, module in ((self.layer.path, self._module), (self.layer.norm, self._norm)):
-            for key in ("weight", "bias"):
-                mask = self._masks.get(f"{path}.{key}")
-                if module is not None and mask is not None:
-                    getattr(module, key).masked_fill_(~mask.to(self.inputs.device), 0)
+    def hold_masks(self) -> None:
+        """Put what is pruned back to zero."""
+        norm = self._norm
+        for name, tensor in (
+            (f"{self.layer.path}.weight", self._module.weight), (self.layer.bias, self._bias),
+            (f"{self.layer.norm}.weight", None if norm is None else norm.weight),
+            (f"{self.layer.norm}.bias", None if norm is None else norm.bias),
+        ):  # fmt: skip
+            mask = self._masks.get(name)
+            if tensor is not None and mask is not None:
+                tensor.masked_fill_(~mask.to(self.inputs.device), 0)
 
 
 def measure_shared_norms_(network: Any, paths: Sequence[str], images: Tensor) -> None:
@@ -176,7 +213,7 @@ def measure_norm_(norm: Any, inputs: Tensor) -> None:
     norm.running_var.copy_(var)
 
 
-def _same_length(before: Tensor, after: Tensor) -> Tensor:
+def same_length(before: Tensor, after: Tensor) -> Tensor:
     """Factors that give new weights the length of the old, so that training goes on as before."""
     old, new = before.norm(dim=1), after.norm(dim=1)
     usable = (old > 1e-6) & (new > 1e-6)

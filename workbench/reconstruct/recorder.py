@@ -1,5 +1,6 @@
 """The pass of the dense network: what every layer gives, at the chosen places."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from workbench.reconstruct.calls import Parts
-from workbench.reconstruct.graph import Graph, Layer, Target
+from workbench.reconstruct.graph import Graph, Layer, Target, use_target
 from workbench.reconstruct.rows import Places, extent_of, output_rows
 
 
@@ -35,7 +36,8 @@ class Recorder(TorchFunctionMode):
         self._parts = Parts(network)
         self._layers: dict[Target, Layer] = {}
         self.num_rows: dict[Target, int] = {}
-        for layer in graph.layers.values():
+        self._shared = graph.unit_of
+        for layer in graph.targets:
             self._layers.setdefault(layer.target, layer)
             most = max(num_rows[layer.path], self.num_rows.get(layer.target, 0))
             self.num_rows[layer.target] = most
@@ -43,11 +45,13 @@ class Recorder(TorchFunctionMode):
         self.sequences: dict[str, list[Tensor]] = {}
         self._found: dict[Target, list[Tensor]] = {}
         self._num_sums = 0
+        self._uses = Counter[str]()
         self._start = 0
 
     def record(self, network: nn.Module, images: Tensor) -> None:
         """Pass the next images through the network; the first batch starts with image 0."""
         self._num_sums = 0
+        self._uses.clear()
         with self, torch.no_grad():
             network(images)
         self._start += len(images)
@@ -66,6 +70,9 @@ class Recorder(TorchFunctionMode):
         if call.kind == "add":
             target = ("add", str(self._num_sums))
             self._num_sums += 1
+        if call.kind == "layer" and call.path in self._shared:
+            target = use_target(call.path, self._uses[call.path])
+            self._uses[call.path] += 1
         if call.kind == "recurrent":
             self._check()
             self.sequences.setdefault(call.path, []).append(args[0])

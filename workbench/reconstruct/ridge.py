@@ -2,6 +2,7 @@
 
 import copy
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -85,10 +86,7 @@ class Problem:
 
     def error_of(self, outputs: Tensor) -> float:
         """The same of outputs, ``(g, r, o)``."""
-        wanted = clamped(self.wanted, self.bounds)
-        spread = (wanted - wanted.mean(1, keepdim=True)).square().sum()
-        wrong = (clamped(outputs, self.bounds) - wanted).square().sum()
-        return min(WORST, float((wrong / spread.clamp(min=1e-12)).nan_to_num(nan=WORST)))
+        return relative_error(outputs, self.wanted, self.bounds)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +109,28 @@ class Solution:
 def clamped(values: Tensor, bounds: Bounds) -> Tensor:
     """What an activation lets through."""
     return values if bounds is None else values.clamp(*bounds)
+
+
+def spread_of(wanted: Tensor, bounds: Bounds) -> Tensor:
+    """Summed squares of wanted outputs ``(g, r, o)``, clamped, about their means; a number."""
+    wanted = clamped(wanted, bounds)
+    return (wanted - wanted.mean(1, keepdim=True)).square().sum()
+
+
+def relative_error(outputs: Tensor, wanted: Tensor, bounds: Bounds) -> float:
+    """Squared distance of outputs, ``(g, r, o)``, as a share of the variance of those wanted."""
+    wrong = (clamped(outputs, bounds) - clamped(wanted, bounds)).square().sum()
+    spread = spread_of(wanted, bounds).clamp(min=1e-12)
+    return min(WORST, float((wrong / spread).nan_to_num(nan=WORST)))
+
+
+def moved(wanted: Tensor, outputs: Tensor, bounds: Bounds) -> Tensor:
+    """Wanted outputs that may be anything beyond a bound, moved there to what is there already."""
+    if bounds is None:
+        return wanted
+    low, high = bounds
+    free = torch.where(wanted <= low, outputs.clamp(max=low), wanted)
+    return free if math.isinf(high) else torch.where(wanted >= high, outputs.clamp(min=high), free)
 
 
 def hold_out(problem: Problem) -> tuple[Problem, Problem]:
@@ -174,13 +194,9 @@ def _solve_clamped(
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Let wanted outputs beyond a bound be anything beyond it; converges, the loss is convex."""
     problem, weight, bias = system.problem, start.weight, start.bias
-    assert problem.bounds is not None
-    low, high = problem.bounds
     for step in range(1, CLAMP_STEPS + 1):
         outputs = problem.outputs(weight, bias)
-        wanted = torch.where(problem.wanted <= low, outputs.clamp(max=low), problem.wanted)
-        if not math.isinf(high):
-            wanted = torch.where(problem.wanted >= high, outputs.clamp(min=high), wanted)
+        wanted = moved(problem.wanted, outputs, problem.bounds)
         better, shift = system.solve(strength, wanted, weight)
         reach = FURTHER if step < CLAMP_STEPS else 1.0
         weight, bias = weight.lerp(better, reach), bias.lerp(shift, reach)
@@ -197,11 +213,11 @@ class _System:
         if not problem.free_bias:
             self.mean = torch.zeros_like(self.mean)
         self.inputs = problem.inputs - self.mean
-        self.gram = _sum_products(self.inputs, self.inputs)
+        self.gram = sum_products(self.inputs, self.inputs)
         self._factors: dict[float, Tensor] = {}
         self._support: Tensor | None = None
         if problem.mask is not None:
-            self._support = _support(problem.mask)
+            self._support = support_of(problem.mask)
         self._present = self.inputs @ problem.weight.transpose(1, 2)
 
     def narrowed(self, outputs: slice) -> "_System":
@@ -212,7 +228,7 @@ class _System:
         narrow._present = self._present[..., outputs]
         narrow._factors = {}
         if narrow.problem.mask is not None:
-            narrow._support = _support(narrow.problem.mask)
+            narrow._support = support_of(narrow.problem.mask)
         return narrow
 
     def solve(
@@ -227,7 +243,7 @@ class _System:
         mean = missing.mean(1, keepdim=True)
         if not problem.free_bias:
             mean = bias[:, None]
-        product = _sum_products(missing.sub_(mean), self.inputs)
+        product = sum_products(missing.sub_(mean), self.inputs)
         change = self._change(strength, product, start)
         weight = problem.weight + change.float()
         if problem.free_bias:
@@ -245,7 +261,9 @@ class _System:
         if self._by_row_is_cheaper():
             return self._by_row(strength, product, mask, self._support)
         before = None if start is None else start - self.problem.weight
-        return _conjugate_gradients(self._damped(strength), product, mask, before)
+        matrix = self._damped(strength)
+        diagonal = matrix.diagonal(dim1=1, dim2=2)[:, None]
+        return conjugate_gradients(lambda x: x @ matrix, diagonal, product, mask, before)
 
     def _damped(self, strength: float) -> Tensor:
         diagonal = self.gram.diagonal(dim1=1, dim2=2)
@@ -274,13 +292,13 @@ class _System:
         return torch.zeros_like(product).scatter(-1, support, found * valid) * mask
 
 
-def _support(mask: Tensor) -> Tensor:
+def support_of(mask: Tensor) -> Tensor:
     """Places of the kept inputs of every output, first in each row: ``(g, o, most)``."""
     most = max(1, int(mask.sum(-1).max()))
     return mask.to(torch.int8).argsort(dim=-1, descending=True, stable=True)[..., :most]
 
 
-def _sum_products(left: Tensor, right: Tensor) -> Tensor:
+def sum_products(left: Tensor, right: Tensor) -> Tensor:
     """``left^T right`` over the rows, added up in double precision."""
     total = torch.zeros(
         left.shape[0], left.shape[2], right.shape[2], dtype=torch.double, device=left.device
@@ -290,20 +308,23 @@ def _sum_products(left: Tensor, right: Tensor) -> Tensor:
     return total
 
 
-def _conjugate_gradients(
-    matrix: Tensor, product: Tensor, mask: Tensor, start: Tensor | None
+def conjugate_gradients(
+    times: Callable[[Tensor], Tensor], diagonal: Tensor, product: Tensor, mask: Tensor,
+    start: Tensor | None,
 ) -> Tensor:  # fmt: skip
     """Solve ``x matrix = product`` for every output within its mask, all of them at once.
 
     Args:
-        matrix: ``(g, k, k)``, positive definite.
+        times: Multiplies ``(g, o, k)`` by the matrix, which is positive definite; every output may
+            have a matrix of its own.
+        diagonal: Of the matrix, ``(g, 1 or o, k)``.
         product: ``(g, o, k)``.
         mask: ``(g, o, k)``.
         start: A first guess ``(g, o, k)`` within the masks.
     """
-    inverse = matrix.diagonal(dim1=1, dim2=2)[:, None].reciprocal()
+    inverse = diagonal.reciprocal()
     x = torch.zeros_like(product) if start is None else start.double() * mask
-    residual = (product - x @ matrix) * mask
+    residual = (product - times(x)) * mask
     scaled = residual * inverse
     direction = scaled
     norm = (residual * scaled).sum(-1, keepdim=True)
@@ -311,7 +332,7 @@ def _conjugate_gradients(
     for _ in range(CONJUGATE_STEPS if start is None else FURTHER_STEPS):
         if bool((norm <= goal).all()):
             break
-        ahead = (direction @ matrix) * mask
+        ahead = times(direction) * mask
         step = norm / (direction * ahead).sum(-1, keepdim=True).clamp(min=1e-300)
         x = x + step * direction
         residual = residual - step * ahead

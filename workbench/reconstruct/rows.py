@@ -1,7 +1,8 @@
 """Samples of a layer's inputs and outputs: one row for a place in an image."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -102,3 +103,22 @@ def patch_rows(
     found.mul_(inside[:, None])
     rows = found.permute(0, 2, 1, 3).reshape(images * count, groups, -1)
     return rows.transpose(0, 1)
+
+
+def patches(given: Mapping[str, Any], output: Tensor, places: Tensor) -> Tensor:
+    """The inputs of a convolution at the chosen places, by the arguments it was called with."""
+    kernel = given["weight"].shape[2:]
+
+    def each(value: Any) -> tuple[int, ...]:
+        values = (value,) if isinstance(value, int) else tuple(value)
+        return values * len(kernel) if len(values) == 1 else values
+
+    stride, dilation = each(given.get("stride", 1)), each(given.get("dilation", 1))
+    padding = given.get("padding", 0)
+    if padding == "same":
+        padding = [step * (size - 1) // 2 for step, size in zip(dilation, kernel, strict=True)]
+    before = each(0 if padding == "valid" else padding)
+    return patch_rows(
+        given["input"], places, output.shape[2:], kernel, stride, before, dilation,
+        given.get("groups", 1),
+    )  # fmt: skip

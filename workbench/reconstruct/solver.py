@@ -8,21 +8,16 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from workbench.reconstruct.calls import (
-    CONVOLUTION_ARGUMENTS,
-    Arguments,
-    Call,
-    Function,
-    Keywords,
-    Parts,
-)
+from workbench.reconstruct.calls import Arguments, Call, Function, Keywords, named
 from workbench.reconstruct.folding import Folded, measure_norm_
-from workbench.reconstruct.graph import Graph, Layer
+from workbench.reconstruct.graph import Layer, Unit
 from workbench.reconstruct.recorder import Recorder
 from workbench.reconstruct.recurrent import reconstruct_recurrent_
 from workbench.reconstruct.ridge import Problem, hold_out, solve
-from workbench.reconstruct.rows import Places, extent_of, output_rows, patch_rows
+from workbench.reconstruct.rows import output_rows, patches
 from workbench.reconstruct.steps import SAME, RepairStep
+from workbench.reconstruct.units import solve_unit_
+from workbench.reconstruct.uses import Uses, Work
 
 _READING = {"__get__", "size", "dim", "numel", "ndimension", "is_floating_point"}
 
@@ -53,26 +48,23 @@ class Solver(TorchFunctionMode):
     for it to make up for, and two layers that meet there are solved together.
 
     Args:
-        network: The pruned network, changed in place.
+        work: The pruned network and what it is to give.
         dense: The dense network.
-        graph: Its layers.
-        recorded: What it gives.
-        places: Where was looked.
-        masks: Parameter name to mask.
-        kept: Path of a layer to the outputs that are kept; all where it is not named.
+        recorded: What was seen of it.
         tell: Called with every finished step; may raise to end the work.
     """
 
     def __init__(
-        self, network: nn.Module, dense: nn.Module, graph: Graph, recorded: Recorder,
-        places: Places, masks: Mapping[str, Tensor], kept: Mapping[str, Tensor],
+        self, work: Work, dense: nn.Module, recorded: Recorder,
         tell: Callable[[RepairStep], None],
     ) -> None:  # fmt: skip
         super().__init__()
-        self._parts = Parts(network)
-        self._dense, self._graph, self._recorded = dense, graph, recorded
-        self._wanted = recorded.rows()
-        self._places, self._masks, self._kept, self._tell = places, masks, kept, tell
+        self._work, self._parts, self._graph, self._masks = (
+            work, work.parts, work.graph, work.masks
+        )  # fmt: skip
+        self._dense, self._recorded, self._tell = dense, recorded, tell
+        self._uses = Uses(work, lambda seen: work.settled.add(seen.layer.norm))
+        self._solved: set[Unit] = set()
         self._waiting: dict[int, tuple[Tensor, _Open]] = {}
         self._normed: dict[int, Tensor] = {}
         self._to_clamp: dict[int, Tensor] = {}
@@ -85,6 +77,8 @@ class Solver(TorchFunctionMode):
         call = self._parts.recognise(func, args, kwargs)
         if call.kind == "layer" and call.path in self._graph.layers:
             return self._layer(func, args, kwargs, self._graph.layers[call.path])
+        if call.kind == "layer" and call.path in self._graph.unit_of:
+            return self._use(func, args, kwargs, call.path)
         if call.kind == "recurrent" and call.path in self._graph.recurrent:
             args = [self._settled(value) for value in args]
             self._recurrent(args, call.path)
@@ -98,6 +92,9 @@ class Solver(TorchFunctionMode):
             number, self._num_sums = str(self._num_sums), self._num_sums + 1
             if any(id(value) in self._waiting for value in args[:2]):
                 return self._sum(func, args, kwargs, number)
+            total = self._uses.add(func, args, kwargs, int(number))
+            if total is not None:
+                return total
         if func in self._graph.passing and args and id(args[0]) in self._waiting:
             return args[0]
         if self._waiting and func.__name__ not in _READING:
@@ -105,14 +102,14 @@ class Solver(TorchFunctionMode):
         return func(*args, **kwargs)
 
     def _layer(self, func: Function, args: Arguments, kwargs: Keywords, layer: Layer) -> Tensor:
-        given = dict(zip(CONVOLUTION_ARGUMENTS, args, strict=False)) | dict(kwargs)
+        given = named(args, kwargs)
         inputs: Tensor = self._settled(given["input"])
         given["input"] = inputs
         output = func(**given | {"input": inputs[:1]})
-        places = self._places_of(layer, output)
+        places = self._work.places_of(layer, output)
         rows = (
             output_rows(inputs, places, True)[None] if layer.is_linear
-            else _patches(given, output, places)
+            else patches(given, output, places)
         )  # fmt: skip
         opened = _Open(Folded(self._parts, layer, rows, self._masks), func, given)
         self._to_clamp.clear()
@@ -123,6 +120,17 @@ class Solver(TorchFunctionMode):
             return empty
         self._solve([opened.folded], None)
         return self._given_out(layer, opened.run())
+
+    def _use(self, func: Function, args: Arguments, kwargs: Keywords, path: str) -> Tensor:
+        """A use of a shared weight; the first one solves it for all."""
+        given = named(args, kwargs)
+        given["input"] = self._settled(given["input"])
+        unit = self._graph.unit_of[path]
+        if unit not in self._solved:
+            self._solved.add(unit)
+            self._tell(solve_unit_(self._work, unit))
+        self._to_clamp.clear()
+        return self._uses.layer(func, given, path)
 
     def _recurrent(self, args: Arguments, path: str) -> None:
         module, dense = self._parts.modules[path], self._dense.get_submodule(path)
@@ -135,8 +143,8 @@ class Solver(TorchFunctionMode):
         if not dense.batch_first:
             inputs, wanted = inputs.transpose(0, 1), wanted.transpose(0, 1)
         for step in reconstruct_recurrent_(
-            module, dense, path, inputs, wanted, masks=self._masks, kept=self._kept.get(path),
-            places=self._places,
+            module, dense, path, inputs, wanted, masks=self._masks, kept=self._work.kept.get(path),
+            places=self._work.places,
         ):  # fmt: skip
             self._tell(step)
 
@@ -145,7 +153,12 @@ class Solver(TorchFunctionMode):
         if id(inputs) in self._waiting:
             return inputs
         if self._normed.pop(id(inputs), None) is not None:
+            self._work.settled.add(call.path)
             return inputs  # it came out of a folded layer
+        found = self._uses.norm(func, args, kwargs, call)
+        if found is not None:
+            return found
+        self._work.settled.add(call.path)
         if call.path not in self._graph.shared_norms:
             measure_norm_(self._parts.modules[call.path], inputs)
         normed: Tensor = func(*args, **kwargs)
@@ -161,7 +174,7 @@ class Solver(TorchFunctionMode):
         others = [part for part in args if id(part) not in self._waiting]
         offset = None
         if others:
-            places = self._places_of(layer, others[0])
+            places = self._work.places_of(layer, others[0])
             offset = output_rows(others[0], places, layer.is_linear)[None]
         self._solve([one.folded for one in mine], offset)
         for part in args:
@@ -184,11 +197,6 @@ class Solver(TorchFunctionMode):
     def _settled(self, value: Any) -> Any:
         """A value to compute with: what waits for its sum is computed as it is."""
         return self._waiting.pop(id(value))[1].run() if id(value) in self._waiting else value
-
-    def _places_of(self, layer: Layer, output: Tensor) -> Tensor:
-        return self._places.choose(
-            extent_of(output, layer.is_linear), self._recorded.num_rows[layer.target]
-        )  # fmt: skip
 
     def _solve(self, folded: list[Folded], offset: Tensor | None) -> None:
         """Choose new weights for layers that meet in a target, and write them."""
@@ -214,15 +222,11 @@ class Solver(TorchFunctionMode):
             self._tell(RepairStep(name, "as it was", before, before, False))
 
     def _problem(self, folded: list[Folded], offset: Tensor | None) -> Problem:
-        wanted = self._wanted[folded[0].layer.target]
-        indices = self._kept.get(folded[0].layer.path)
-        if indices is not None:
-            wanted = wanted[:, indices.to(wanted.device)]
+        wanted = self._work.wanted_of(folded[0].layer, len(folded[0].inputs))
         mask = torch.cat([one.mask for one in folded], -1)
         problem = Problem(
             torch.cat([one.inputs for one in folded], -1),
-            wanted.unflatten(1, (len(folded[0].inputs), -1)).transpose(0, 1), offset,
-            torch.cat([one.weight for one in folded], -1),
+            wanted, offset, torch.cat([one.weight for one in folded], -1),
             torch.stack([one.bias for one in folded]).sum(0), None if mask.all() else mask,
             any(one.has_bias for one in folded), folded[0].layer.bounds,
         )  # fmt: skip
@@ -240,22 +244,3 @@ def _write(folded: list[Folded], weight: Tensor, bias: Tensor) -> None:
         end = start + one.inputs.shape[2]
         one.write_(weight[..., start:end], left)
         start, left = end, torch.zeros_like(bias) if one.has_bias else left
-
-
-def _patches(given: Mapping[str, Any], output: Tensor, places: Tensor) -> Tensor:
-    """The inputs of a convolution at the chosen places, by the arguments it was called with."""
-    kernel = given["weight"].shape[2:]
-
-    def each(value: Any) -> tuple[int, ...]:
-        values = (value,) if isinstance(value, int) else tuple(value)
-        return values * len(kernel) if len(values) == 1 else values
-
-    stride, dilation = each(given.get("stride", 1)), each(given.get("dilation", 1))
-    padding = given.get("padding", 0)
-    if padding == "same":
-        padding = [step * (size - 1) // 2 for step, size in zip(dilation, kernel, strict=True)]
-    before = each(0 if padding == "valid" else padding)
-    return patch_rows(
-        given["input"], places, output.shape[2:], kernel, stride, before, dilation,
-        given.get("groups", 1),
-    )  # fmt: skip
