@@ -159,7 +159,7 @@ def _num_rows(network: nn.Module, graph: Graph) -> dict[str, int]:
         weight = network.get_submodule(path).get_parameter("weight")
         inputs = math.prod(weight.shape[1:])
         all_inputs = max(inputs, getattr(network.get_submodule(path), "in_channels", 0))
-        rows = min(MAX_ROWS, max(MIN_ROWS, ROWS_PER_INPUT * inputs))
+        rows = max(MIN_ROWS, min(MAX_ROWS, ROWS_PER_INPUT * inputs) // uses)
         found[path] = min(rows, max(256, MAX_INPUT_NUMBERS // (all_inputs * uses)))
         numbers += found[path] * len(weight) * uses
     shrink = min(1.0, MAX_OUTPUT_NUMBERS / numbers) if numbers else 1.0

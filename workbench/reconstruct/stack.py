@@ -64,8 +64,7 @@ class Use:
 
     def outputs(self, weight: Tensor) -> Tensor:
         """What a weight ``(g, o, k)`` gives: ``(g, r, o)``, before the clamp."""
-        found = self.inputs @ weight.mT * self.factor[:, None] + self.bias[:, None]
-        return found if self.offset is None else found.add_(self.offset)
+        return self._outputs(self.inputs @ weight.mT)
 
     def error(self, weight: Tensor) -> float:
         """Squared distance to the wanted outputs as a share of their variance, clamped."""
@@ -75,19 +74,27 @@ class Use:
         """With the factor and bias that suit a weight best: least squares, channel by channel."""
         raw = self.inputs @ weight.mT
         var, mean = torch.var_mean(raw, 1, correction=0)
+        centred = raw - mean[:, None]
         usable = var > 1e-12
         found = self
         steps = 1 if self.bounds is None else CLAMP_STEPS
         for step in range(1, steps + 1):
-            wanted = moved(self.wanted, found.outputs(weight), self.bounds)
+            wanted = self.wanted
+            if self.bounds is not None:
+                wanted = moved(wanted, found._outputs(raw), self.bounds)
             wanted = wanted if self.offset is None else wanted - self.offset
-            shared = ((raw - mean[:, None]) * wanted).mean(1)
+            shared = (centred * wanted).mean(1)
             factor = torch.where(usable, shared / var.clamp(min=1e-12), found.factor)
             bias = wanted.mean(1) - factor * mean
             reach = FURTHER if step < steps else 1.0
             factor, bias = found.factor.lerp(factor, reach), found.bias.lerp(bias, reach)
             found = replace(found, factor=factor, bias=bias)
         return found
+
+    def _outputs(self, raw: Tensor) -> Tensor:
+        found = raw * self.factor[:, None]
+        found += self.bias[:, None]
+        return found if self.offset is None else found.add_(self.offset)
 
     def _cut(self, start: int, end: int) -> "Use":
         offset = None if self.offset is None else self.offset[:, start:end]

@@ -99,6 +99,8 @@ def _stacked(work: Work, unit: Unit, seen: Seen) -> Use:
     widths = [work.parts.modules[path].weight[0].numel() for path in unit.paths]
     at = unit.paths.index(seen.layer.path)
     around = (sum(widths[:at]), sum(widths[at + 1 :]))
+    if not any(around):
+        return seen.use
     return replace(seen.use, inputs=nn.functional.pad(seen.use.inputs, around))
 
 
