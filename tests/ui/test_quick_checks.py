@@ -169,7 +169,10 @@ def test_a_released_column_is_measured_after_the_repairs_of_the_prediction_and_t
     assert [one.repair for one in checks.asked] == ["full"]
     checks.answers["full"] = replace(CHECK, accuracy=0.93, ci_low=0.92, ci_high=0.94, repair="full")
     shown = board(app.run())["check"]
-    assert shown["note"].endswith("120 images; after full repair 93.0 % (92.0 to 94.0)")
+    assert (shown["accuracy"], shown["low"], shown["high"]) == (0.93, 0.92, 0.94), "it comes first"
+    assert shown["note"] == (
+        "\u22122.0 points, after full repair, 120 images; without repair 90.0 % (88.0 to 91.0)"
+    )
     assert shown["wait_ms"] == 0
     kept = [(one["origin"], one["repair"], one["samples"]) for one in records(ws)]
     assert kept == [("check", "none", 120), ("check", "full", 120)]
@@ -197,6 +200,32 @@ def test_the_check_of_another_plan_is_marked_as_such(open_app, checks):
     assert not shown["other"]
     next(box for box in app.selectbox if box.label == "Criterion").set_value("random").run()
     assert board(app)["check"]["other"], "the same values by another criterion are another plan"
+
+
+def test_of_another_plan_too_the_measurement_after_full_repair_comes_first(open_app, checks):
+    _ws, app = opened(open_app, {FIRST: 0.6})
+    checks.answers |= {"none": CHECK, "full": replace(CHECK, accuracy=0.93, repair="full")}
+    app.run()
+    checks.answers.clear()
+    app = drag(app, **{FIRST: 0.7})
+    shown = board(app)["check"]
+    assert (shown["values"][0], board(app)["values"][0]) == (0.6, 0.7)
+    assert shown["accuracy"] == 0.93
+
+
+def test_what_was_predicted_after_the_final_repair_is_held_against_its_measurement(
+    open_app, checks
+):
+    settings = SensitivitySettings(levels=(0.5, 0.95), num_samples=200)
+    curves = measure_sensitivity(digits.model(), digits.data(), settings)
+    ws = digits.workspace({FIRST: 0.6})
+    bench.store().save_curves(ws, curves.to_dict())
+    checks.answers |= {"none": CHECK, "full": replace(CHECK, accuracy=0.93, repair="full")}
+    shown = board(open_app(ws=ws, page="plan"))["check"]
+    _quick, final = records(ws)
+    assert final["repair"] == "full"
+    assert shown["accuracy"] == 0.93
+    assert shown["predicted"]["accuracy"] == final["predicted"]["accuracy"]
 
 
 def test_what_a_run_measured_is_not_measured_again(open_app, checks):

@@ -136,15 +136,17 @@ def _checked(
     missing = [wish.repair for wish in wishes if wish.repair not in known]
     if board.forecast and board.forecast.repair == final and final in known:
         near, missing = final, []
-    shown = known.get(near)
+    shown, last = known.get(near), known.get(final)
     awaits = "" if problem or not any(plan.sparsities.values()) else next(iter(missing), "")
     if shown is None:
         others = [one for one in plan_record.on_bench() if one.origin == "check"]
         shown = next((one for one in reversed(others) if one.repair != "full"), None)
+        alike = (one for one in others if shown and _same(one, shown.plan))
+        last = next((one for one in alike if one.repair == final), None)
     return Checked(
         known=_accuracy(shown) if shown else None,
         other=shown is not None and _kind(shown.plan) != _kind(plan),
-        final=_accuracy(known[final]) if final != near and final in known else None,
+        final=_accuracy(last) if last and final != near else None,
         awaits=awaits, asked=plan.sparsities, problem=problem,
     )  # fmt: skip
 

@@ -41,8 +41,8 @@ class Checked:
     Attributes:
         known: The newest quick measurement; None where there is none.
         other: Whether it belongs to a plan of another granularity, criterion or rounding.
-        final: That after the repair that the model gets in the end, of the same plan; None where
-            there is none, or it is the same.
+        final: That after the repair that the model gets in the end, of the same plan as ``known``;
+            None where there is none, or it is the same. It is shown first.
         awaits: The repair after which the plan on the bench is being measured; empty if nothing is.
         asked: The sparsities of the plan on the bench.
         problem: Why it cannot be measured; empty where it can.
@@ -70,9 +70,9 @@ class Checked:
         }
         if self.known is None:
             return values
-        return values | self._known(self.known, names)
+        return values | self._shown(self.final or self.known, names)
 
-    def _known(self, known: KnownAccuracy, names: Sequence[str]) -> dict[str, object]:
+    def _shown(self, known: KnownAccuracy, names: Sequence[str]) -> dict[str, object]:
         predicted = known.predicted
         return {
             "values": [float(known.sparsities.get(name, 0.0)) for name in names],
@@ -93,22 +93,22 @@ class Checked:
         }
 
     def _note(self, known: KnownAccuracy) -> str:
-        """Points lost, after what repair, on how many images; and what full repair gives."""
+        """Points lost, after what repair, on how many images; and what the quick repair gives."""
         parts = [prediction_basis(known.repair), _("{n} images").format(n=f"{known.samples:,}")]
         if known.dense is not None:
             points = _signed(known.accuracy - known.dense)
             parts.insert(0, _("{points} points").format(points=points))
         note = ", ".join(parts)
-        if self.final is not None:
-            final = _("; {basis} {accuracy} %").format(
-                basis=prediction_basis(self.final.repair),
-                accuracy=f"{100 * self.final.accuracy:.1f}",
+        if self.known is not None and known is not self.known:
+            quick = _("; {basis} {accuracy} %").format(
+                basis=prediction_basis(self.known.repair),
+                accuracy=f"{100 * self.known.accuracy:.1f}",
             )
-            if self.final.ci_high > self.final.ci_low:
-                final += _(" ({low} to {high})").format(
-                    low=f"{100 * self.final.ci_low:.1f}", high=f"{100 * self.final.ci_high:.1f}"
+            if self.known.ci_high > self.known.ci_low:
+                quick += _(" ({low} to {high})").format(
+                    low=f"{100 * self.known.ci_low:.1f}", high=f"{100 * self.known.ci_high:.1f}"
                 )
-            return note + final
+            return note + quick
         if self.awaits == "full" and not self.other:
             return note + _("; full repair: being measured")
         return note
