@@ -12,15 +12,18 @@ import argparse
 import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from workbench.curves import SensitivityPoint, SensitivitySettings
+from workbench.allocation import Budget, allocate
+from workbench.curves import SensitivityCurves, SensitivityPoint, SensitivitySettings
 from workbench.data import Data
+from workbench.errors import PlanError
 from workbench.groups import Groups, find_groups
 from workbench.loading import load_data, load_model
 from workbench.metrics import score
@@ -34,6 +37,9 @@ FOLDER = Path(__file__).parent / "results" / "prediction"
 LEVELS = (0.2, 0.4, 0.6, 0.75, 0.85, 0.93, 0.98)
 PLANS = 40
 WALKS, STEPS = 1_000, 6
+RULES = ("optimal", "greedy", "equal_loss", "cost_aware", "global")
+KEPT = {"weight": ("params", (2, 4, 8, 16, 32)), "channel": ("macs", (1.5, 2, 3, 4, 6, 8))}
+"""For each granularity what the rules count, and how many times fewer there should be."""
 FULL_REPAIR_SAMPLES = 500
 """Calibration images of a full repair of a plan: as many as behind a point of the curves."""
 WITH_BATCH_NORM = ("fashion-mobilenet", "fashion-resnet20")
@@ -157,17 +163,65 @@ def measure_plans(
     """Measure those of some plans that are not there yet."""
     path = folder / f"{case.name}-plans.jsonl"
     there = {row["plan"] for row in read_rows(path)}
-    images = data.split("validation", case.num_samples, 0)
     for number in wanted:
         if number in there:
             continue
         plan = PruningPlan(random_sparsities(groups, number), case.granularity, case.criterion)
-        repaired = repair(
-            prune(model, plan, groups), data, case.repair,
-            num_samples=FULL_REPAIR_SAMPLES if case.repair == "full" else 2_000,
-        )  # fmt: skip
-        found = score(repaired.pruned.model.module, images)
-        append(path, {"plan": number, "accuracy": found.accuracy, "loss": found.loss})
+        append(path, {"plan": number} | _measured(plan, case, model, data, groups))
+
+
+def measure_ruled(case: Case, model: Model, data: Data, groups: Groups, folder: Path) -> None:
+    """Measure the plans that the rules make from curves; those of one budget each but once.
+
+    The curves are of the case's own repair and of the repair that is quick: what a person has.
+    """
+    path = folder / f"{case.name}-ruled.jsonl"
+    there = read_rows(path)
+    unit, factors = KEPT[case.granularity]
+    quick = "bn" if case.model in WITH_BATCH_NORM else "none"
+    for measured_after in dict.fromkeys((case.repair, quick)):
+        points = read_curves(replace(case, repair=measured_after), folder)
+        ends = {point.group for point in points if point.level >= LEVELS[-1]}
+        if not ends >= {group.name for group in groups.prunable}:
+            continue
+        settings = SensitivitySettings(
+            LEVELS, case.num_samples, case.criterion, measured_after, case.granularity
+        )
+        curves = SensitivityCurves(
+            settings, model.digest, data.digest, points[0], points[1:], 0.0, 0, True
+        )
+        for factor, rule in product(factors, RULES):
+            place = {"curves": measured_after, "factor": factor, "rule": rule}
+            if any(place.items() <= row.items() for row in there):
+                continue
+            try:
+                plan = allocate(
+                    model, rule, budget=Budget(unit, 1 / factor), granularity=case.granularity,
+                    criterion=case.criterion, groups=groups, curves=curves,
+                )  # fmt: skip
+            except PlanError:
+                continue  # the budget cannot be met
+            cut = dict(plan.sparsities)
+            known = next((row for row in there if row["sparsities"] == cut), None)
+            found = known or _measured(plan, case, model, data, groups)
+            row = place | {
+                "accuracy": found["accuracy"], "loss": found["loss"], "sparsities": cut,
+            }  # fmt: skip
+            append(path, row)
+            there.append(row)
+
+
+def _measured(
+    plan: PruningPlan, case: Case, model: Model, data: Data, groups: Groups
+) -> dict[str, float]:  # fmt: skip
+    """Accuracy and loss of a plan after the repair of a case, on the images of its curves."""
+    repaired = repair(
+        prune(model, plan, groups), data, case.repair,
+        num_samples=FULL_REPAIR_SAMPLES if case.repair == "full" else 2_000,
+    )  # fmt: skip
+    images = data.split("validation", case.num_samples, 0)
+    found = score(repaired.pruned.model.module, images)
+    return {"accuracy": found.accuracy, "loss": found.loss}
 
 
 def main() -> None:
@@ -179,7 +233,7 @@ def main() -> None:
     parser.add_argument("--plans", type=int, default=PLANS)
     parser.add_argument("--walks", type=int, default=6)
     parser.add_argument("--folder", type=Path, default=FOLDER)
-    parser.add_argument("--what", nargs="*", default=["plans", "curves"])
+    parser.add_argument("--what", nargs="*", default=["plans", "curves", "ruled"])
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     for case in cases(arguments.models, arguments.criteria):
@@ -194,6 +248,8 @@ def main() -> None:
             measure_plans(case, model, data, groups, arguments.folder, wanted)
         if "curves" in arguments.what:
             measure_curves(case, model, data, groups, arguments.folder)
+        if "ruled" in arguments.what:
+            measure_ruled(case, model, data, groups, arguments.folder)
         print(json.dumps(asdict(case) | {"seconds": round(time.perf_counter() - start, 1)}))
 
 

@@ -4,8 +4,9 @@ Run: python -m tests.benchmarks.prediction_error [--folder DIR]
 
 Works on what ``python -m tests.benchmarks.prediction_cases`` measured, needs a minute or two, and
 writes results/prediction.md. The constants are always fitted on other models than the one that is
-scored. "In turn" corrects the prediction by the plans measured before, as a workspace does: each
-plan is predicted from those before it.
+scored. Plans that rules made come from the very curves that predict them. "In turn" corrects the
+prediction by the plans measured before, as a workspace does: each plan is predicted from those
+before it.
 """
 
 import argparse
@@ -70,6 +71,11 @@ def alone(trial: Trial, prior: Prior) -> list[Row]:
     """Every plan predicted from the curves alone."""
     predictor = trial.predictor(prior)
     return [Row(trial, n, predictor.predict(p.sparsities)) for n, p in enumerate(trial.plans)]
+
+
+def ruled(trial: Trial, prior: Prior) -> list[Row]:
+    """Plans that rules made from the very curves that predict them."""
+    return alone(replace(trial, plans=trial.ruled), prior)
 
 
 def in_turn(trial: Trial, prior: Prior) -> list[Row]:
@@ -160,14 +166,19 @@ def score(everything: Sequence[Trial]) -> str:
     turned: list[Row] = []
     short: list[Row] = []
     added: list[Row] = []
+    by_rule: dict[bool, list[Row]] = {False: [], True: []}
     walks: dict[bool, list[Row]] = {False: [], True: []}
     for model in sorted({trial.plans_of.model for trial in everything}):
-        prior = fit_everything([t for t in everything if t.plans_of.model != model])
+        others = [t for t in everything if t.plans_of.model != model]
+        prior = fit_everything(others)
+        random_only = fit_everything([replace(t, ruled=()) for t in others if t.plans])
         for trial in everything:
             if trial.plans_of.model != model or not trial.relation:
                 continue
             plain += alone(trial, prior)
             turned += in_turn(trial, prior)
+            by_rule[True] += ruled(trial, prior)
+            by_rule[False] += ruled(trial, random_only)
             if trial.same:
                 short += shortened(trial, prior)
                 added += alone(trial, SUM)
@@ -191,6 +202,17 @@ def score(everything: Sequence[Trial]) -> str:
             ("all plans, plain sum of damages", of(added, "same", True)),
         ]),
         table("The same by case, from the curves alone", by_case(own)),
+        table("Plans that rules made from the very curves that predict them", [
+            ("made from curves after their own repair", of(by_rule[True], "same", True)),
+            ("made from curves after a milder repair", of(by_rule[True], "milder_repair", True)),
+            ("not repaired", of(by_rule[True], "same", False)),
+            ("own repair, constants of random plans", of(by_rule[False], "same", True)),
+            ("milder repair, constants of random plans", of(by_rule[False], "milder_repair", True)),
+        ]),
+        table(
+            "The same by case",
+            by_case([row for row in by_rule[True] if row.trial.options[0] and row.trial.same]),
+        ),
         table("Without repair", [
             ("from the curves alone", of(plain, "same", False)),
             ("in turn", of(turned, "same", False)),

@@ -8,6 +8,7 @@ fitted on is what ``python -m tests.benchmarks.prediction_error`` tells.
 """
 
 import argparse
+import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -31,6 +32,7 @@ from tests.benchmarks.prediction_cases import (
 from workbench.curves import SensitivityPoint
 from workbench.groups import Groups, find_groups
 from workbench.loading import load_model
+from workbench.plan import PruningPlan
 from workbench.prediction import (
     PRIOR,
     CurvesRepair,
@@ -59,6 +61,7 @@ class Trial:
         points: Of the curves.
         plans: Drawn each on its own.
         steps: Walks of ``STEPS`` plans, each a small change of the one before.
+        ruled: Plans that rules made from these very curves, no two alike.
     """
 
     plans_of: Case
@@ -67,6 +70,7 @@ class Trial:
     points: tuple[SensitivityPoint, ...]
     plans: tuple[MeasuredPlan, ...]
     steps: tuple[MeasuredPlan, ...]
+    ruled: tuple[MeasuredPlan, ...] = ()
 
     @property
     def same(self) -> bool:
@@ -105,6 +109,15 @@ class Trial:
             return "other_criterion" if repair == "same" else ""
         return "same" if repair == "same" else f"{repair}_repair"
 
+    @property
+    def lessons(self) -> tuple[MeasuredPlan, ...]:
+        """What the constants are fitted to: of rules what a person gets who changes no criterion.
+
+        Rules that go by another criterion's curves are scored all the same.
+        """
+        usual = self.plans_of.criterion == PruningPlan().criterion
+        return self.plans + self.ruled if usual else self.plans
+
     def predictor(self, prior: Prior, plans: Iterable[MeasuredPlan] = ()) -> Predictor:
         repaired, same, curves_repair = self.options
         return fit_predictor(
@@ -133,13 +146,27 @@ def _measured(groups: Groups, row: Mapping[str, Any], samples: int) -> MeasuredP
     return MeasuredPlan(sparsities, row["loss"], row["accuracy"], samples)
 
 
+def read_ruled(case: Case, curves: Case, folder: Path, samples: int) -> tuple[MeasuredPlan, ...]:
+    """Plans that rules made from some curves; those that several rules made but once."""
+    if case.criterion != curves.criterion:
+        return ()
+    rows = read_rows(folder / f"{case.name}-ruled.jsonl")
+    found = {
+        json.dumps(row["sparsities"]): MeasuredPlan(
+            row["sparsities"], row["loss"], row["accuracy"], samples
+        )
+        for row in rows if row["curves"] == curves.repair
+    }  # fmt: skip
+    return tuple(found.values())
+
+
 def trials(folder: Path) -> list[Trial]:
     """Every pair of curves and plans of a model and granularity."""
     found = []
     named = {
-        Case(*path.name.removesuffix("-plans.jsonl").rsplit("-", 3))
-        for path in folder.glob("*-plans.jsonl")
-    }
+        Case(*path.name.rsplit("-", 1)[0].rsplit("-", 3))
+        for kind in ("plans", "ruled") for path in folder.glob(f"*-{kind}.jsonl")
+    }  # fmt: skip
     for case in sorted(named, key=lambda case: case.name):
         groups = groups_of(case.model, case.granularity)
         rows = read_rows(folder / f"{case.name}-plans.jsonl")
@@ -158,7 +185,9 @@ def trials(folder: Path) -> list[Trial]:
                         )
                         for walking in (False, True)
                     )
-                    found.append(Trial(case, other, points[0], points[1:], plans, steps))
+                    ruled = read_ruled(case, other, folder, points[0].samples)
+                    if plans or ruled:
+                        found.append(Trial(case, other, points[0], points[1:], plans, steps, ruled))
     return found
 
 
@@ -188,13 +217,13 @@ class Sums:
         d = self.damages
         top = np.maximum(ceiling * self.guessing, HEADROOM * d.max(1))[:, None]
         z = ((d / (top - d)) ** (1 / exponent)).sum(1) ** exponent
-        return top[:, 0] * z / (1 + z), 1 - (d**2).sum(1) / d.sum(1) ** 2
+        return top[:, 0] * z / (1 + z), np.log(d.sum(1) ** 2 / (d**2).sum(1)).clip(0)
 
 
 def sums(trial: Trial) -> Sums:
     predictor = trial.predictor(PRIOR)
     rows, increases = [], []
-    for plan in trial.plans:
+    for plan in trial.lessons:
         row = [curve.at(plan.sparsities.get(name, 0.0)) for name, curve in predictor.curves.items()]
         if sum(row) > 1e-6 and math.isfinite(plan.loss):
             rows.append(row)
@@ -237,9 +266,10 @@ UNSURE = ((math.log(0.7), 1.0), (math.log(0.2), 0.0))
 def fit_prior(everything: Sequence[Trial]) -> Prior:
     """The constants that make what was measured most likely, for curves of the plans' own kind.
 
-    Networks with BatchNorm that nothing repaired are left out: they follow no rule.
+    Plans that nothing repaired are left out: those of networks with BatchNorm follow no rule, and
+    of the others most are ruined, which tells nothing about those that a person keeps.
     """
-    own = [sums(trial) for trial in everything if trial.same and not trial.is_wild]
+    own = [sums(trial) for trial in everything if trial.same and trial.options[0]]
 
     def unpack(v: Sequence[float]) -> Prior:
         v = [float(x) for x in v]
@@ -254,8 +284,10 @@ def fit_prior(everything: Sequence[Trial]) -> Prior:
         return per_model([(one, (prior.same,)) for one in own], prior)
 
     start = np.array([1.3, 1.2, 0.0, 0.0, -1.2, -1.5, -4.0, -3.0, 0.4])
-    least = (math.log(0.2), 1.0)
-    bounds = [(1.0, 2.0), (1.05, 2.0), (-2, 2), (-2, 2), least, least, (-6, 1), (-6, 1), (-3, 3)]
+    shared, sized = (math.log(0.05), 1.0), (math.log(0.1), 1.0)  # the first one's feature is larger
+    bounds = [
+        (1.0, 2.0), (1.05, 2.0), (-2, 2), (-2, 2), shared, sized, (-6, 1), (-6, 1), (-3, 3),
+    ]  # fmt: skip
     return unpack(minimize(cost, start, method="L-BFGS-B", bounds=bounds).x)
 
 
@@ -302,7 +334,7 @@ def fit_map(everything: Sequence[Trial], prior: Prior) -> Prior:
     for trial in everything:
         if trial.same:
             predictor = trial.predictor(prior)
-            for plan in trial.plans:
+            for plan in trial.lessons:
                 accuracy = predictor.accuracy_at(plan.loss)
                 lost = trial.baseline.accuracy - accuracy
                 rows.setdefault(trial.plans_of.model, []).append(

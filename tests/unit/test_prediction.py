@@ -4,6 +4,7 @@ import ast
 import json
 import math
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +96,79 @@ def test_joint_cuts_reinforce_each_other_as_the_formula_says():
     # Between the last measured loss, 1.3, and that of guessing, ln 10, the accuracy falls straight.
     share = min(1.0, (found.loss - 1.3) / (math.log(10) - 1.3))
     assert found.accuracy == pytest.approx(0.6 + share * (CHANCE - 0.6), abs=1e-12)
+
+
+def test_how_joint_a_cut_is_is_the_logarithm_of_how_many_share_the_damage():
+    predictor = fit_predictor(BASELINE, POINTS, chance=CHANCE)
+    assert predictor.formula([0.3])[1] == 0
+    assert predictor.formula([0.02] * 16)[1] == pytest.approx(math.log(16))
+    assert predictor.formula([0.3, 0.1])[1] == pytest.approx(math.log(0.4**2 / (0.3**2 + 0.1**2)))
+    assert predictor.formula([1e-200] * 4)[1] == pytest.approx(math.log(4)), "no underflow"
+
+
+def test_the_more_groups_share_the_same_damage_the_wider_the_band():
+    points = [Point(f"g{i}", level, 0.9 - level / 9, 0.3 + level) for i in range(16)
+              for level in (0.01, 0.02, 0.04, 0.08, 0.16)]  # fmt: skip
+    predictor = fit_predictor(BASELINE, points, chance=CHANCE)
+    ratios = []
+    for count in (1, 2, 4, 8, 16):
+        found = predictor.predict({f"g{i}": 0.16 / count for i in range(count)})
+        ratios.append((found.loss_high - 0.3) / (found.loss - 0.3))
+    assert ratios == sorted(ratios)
+    assert ratios[-1] > 1.2 * ratios[0]
+
+
+RESULTS = ROOT / "tests" / "benchmarks" / "results"
+
+
+def measured_by_rules(name):
+    """Prediction and measured accuracy of plans that allocations made from shipped curves."""
+    read = [
+        [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+        for path in (
+            RESULTS / "prediction" / f"{name}-curves.jsonl",
+            RESULTS / "prediction" / f"{name}-ruled.jsonl",
+        )
+    ]
+    points = [Point(*(row[key] for key in ("group", "level", "accuracy", "loss", "samples")))
+              for row in read[0]]  # fmt: skip
+    predictor = fit_predictor(points[0], points[1:], chance=CHANCE)
+    plans = {json.dumps(row["sparsities"]): row for row in read[1]}.values()
+    return [(predictor, row["sparsities"], row["accuracy"]) for row in plans]
+
+
+@pytest.mark.parametrize("granularity", ["weight", "channel"])
+def test_plans_made_by_allocations_from_the_same_curves_lie_in_their_bands(granularity):
+    rows = measured_by_rules(f"fashion-resnet20-{granularity}-l1-bn")
+    inside = []
+    for predictor, plan, accuracy in rows:
+        found = predictor.predict(plan)
+        inside.append(found.accuracy_low <= accuracy <= found.accuracy_high)
+    assert len(inside) >= 15
+    assert np.mean(inside) >= 0.85
+
+
+def test_bending_a_plan_of_an_allocation_by_hand_never_makes_the_prediction_jump():
+    for predictor, plan, _accuracy in measured_by_rules("fashion-resnet20-weight-l1-bn"):
+        for group, value in list(plan.items())[::4]:
+            around = [
+                predictor.predict(plan | {group: min(0.97, max(0.0, value + step * 1e-5))})
+                for step in range(-3, 4)
+            ]
+            for one, other in pairwise(around):
+                assert other.accuracy == pytest.approx(one.accuracy, abs=0.002)
+                assert other.accuracy_low == pytest.approx(one.accuracy_low, abs=0.005)
+
+
+def test_on_models_that_the_constants_do_not_know_enough_plans_lie_in_their_bands():
+    text = (RESULTS / "prediction.md").read_text("utf-8")
+    rows = [line.split("|")[1:-1] for line in text.splitlines() if line.startswith("| ")]
+    shares = {row[0].strip(): float(row[5].split("%")[0]) for row in rows if "%" in row[5]}
+    for name in ("all plans, from the curves alone", *BY_RULES):
+        assert shares[name] >= 85, name
+
+
+BY_RULES = ("made from curves after their own repair", "made from curves after a milder repair")
 
 
 def test_small_damages_with_an_exponent_of_one_add_up():
@@ -243,7 +317,7 @@ def test_plans_teach_as_bayes_says():
         dense = plan.baseline[0] if plan.baseline else 0.3
         noise = PRIOR.loss_noise * (increase + 0.01) / plan.samples / increase**2
         size = math.log(max(increase, 0.01) / 0.3)
-        rows.append([1, size, jointness, jointness * size])
+        rows.append([1, size, jointness**2, jointness * size])
         targets.append(math.log((plan.loss - dense) / increase))
         precisions.append(1 / (PRIOR.spread[0] + PRIOR.spread[1] * jointness + noise))
     deviations = np.array(PRIOR.same.deviations)
@@ -278,7 +352,7 @@ def test_the_true_weights_are_found_and_the_band_holds():
         cut = {"a": float(random.uniform(0.4, 0.9)), "b": float(random.uniform(0.6, 0.9))}
         increase, jointness = prior.formula([prior.curves[g].at(s) for g, s in cut.items()])
         sd = math.sqrt(PRIOR.spread[0] + PRIOR.spread[1] * jointness)
-        ratio = math.exp(math.log(1.6) * 2 * jointness + random.normal(0, sd))
+        ratio = math.exp(math.log(1.6) * 2 * jointness**2 + random.normal(0, sd))
         plans.append(MeasuredPlan(cut, 0.3 + increase * ratio, 0.5, 100_000))
     learnt = fit_predictor(BASELINE, POINTS, chance=CHANCE, plans=plans[:100])
     inside = [

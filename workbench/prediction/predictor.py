@@ -8,10 +8,12 @@ network does much worse than guess, so damages are added on a scale of their own
 which gives ``d`` itself back for a single cut, the plain sum for p = 1 and small damages, and never
 more than the ceiling ``c``. What a network does otherwise is learnt as a correction of ``ln D``,
 linear in four features with uncertain weights (see ``fitting``); the uncertainty of the weights,
-what they leave unexplained and the noise of measuring make the band. A map from loss to accuracy,
-fitted to everything that was measured, turns both into accuracies. What both still miss of the
-nearest plan that was measured is allowed for: it fades with the distance, so that a small change
-by hand starts from what was measured.
+what they leave unexplained and the noise of measuring make the band. Two features grow with the
+number of groups that share the damage: an allocation that goes by the curves spreads it over all
+groups, and many small cuts do more together than measurements of each alone tell. A map from loss
+to accuracy, fitted to everything that was measured, turns both into accuracies. What both still
+miss of the nearest plan that was measured is allowed for: it fades with the distance, so that a
+small change by hand starts from what was measured.
 """
 
 import math
@@ -217,8 +219,8 @@ class Predictor:
             damages: Loss increase of each group that is cut, each cut alone.
 
         Returns:
-            The increase, and the jointness: 0 where one group does all the damage, near 1 where
-            many share it.
+            The increase, and the jointness: the logarithm of how many groups share the damage, 0
+            where one does all of it.
         """
         found = [damage for damage in damages if damage > 0]
         if not found:
@@ -227,7 +229,7 @@ class Predictor:
         power = 1 / self.exponent
         z = sum((damage / (ceiling - damage)) ** power for damage in found) ** self.exponent
         total = sum(found)
-        return ceiling * z / (1 + z), 1 - sum(d * d for d in found) / (total * total)
+        return ceiling * z / (1 + z), max(0.0, -math.log(sum((d / total) ** 2 for d in found)))
 
     def _near(self, damages: Mapping[str, float]) -> _Near:
         """What the nearest plan that was measured says; its word fades with the distance.
@@ -350,10 +352,10 @@ def features(increase: float, jointness: float) -> tuple[float, float, float, fl
 
     Args:
         increase: Joint loss increase by the formula.
-        jointness: How many share in it, 0 to 1.
+        jointness: Logarithm of how many groups share in it.
     """
     size = math.log(max(increase, LEAST) / UNIT)
-    return 1.0, size, jointness, jointness * size
+    return 1.0, size, jointness * jointness, jointness * size
 
 
 def _plain(curve: LossCurve) -> dict[str, list[float]]:

@@ -174,7 +174,7 @@ function accuracyAt(prediction, loss) {
   return accuracies[i] + (accuracies[i + 1] - accuracies[i]) * t;
 }
 
-/** Joint loss increase by the formula, and how joint it is: 0 where one column does all of it. */
+/** Joint loss increase by the formula, and the logarithm of how many columns share in it. */
 function jointIncrease(prediction, damages) {
   const found = damages.filter((damage) => damage > 0);
   if (!found.length) return [0, 0];
@@ -183,10 +183,10 @@ function jointIncrease(prediction, damages) {
   for (const damage of found) {
     z += (damage / (ceiling - damage)) ** (1 / prediction.exponent);
     total += damage;
-    squares += damage * damage;
   }
+  for (const damage of found) squares += (damage / total) ** 2;
   z **= prediction.exponent;
-  return [(ceiling * z) / (1 + z), 1 - squares / (total * total)];
+  return [(ceiling * z) / (1 + z), Math.max(0, -Math.log(squares))];
 }
 
 /** What the nearest plan that was measured says; its word fades with the distance. */
@@ -214,7 +214,7 @@ function nearest(prediction, damages) {
 function increases(prediction, damages, near) {
   const [raw, jointness] = jointIncrease(prediction, damages);
   const size = Math.log(Math.max(raw, LEAST) / UNIT);
-  const features = [1, size, jointness, jointness * size];
+  const features = [1, size, jointness * jointness, jointness * size];
   const { weights, covariance, spread } = prediction;
   let shift = near.ratio;
   let variance = (spread[0] + spread[1] * jointness) * near.ratioLeft;
