@@ -108,7 +108,7 @@ def test_totals_follow_the_hand_before_it_lets_go_and_one_message_tells_the_serv
     page.mouse.move(*place(page, PLAIN, 0.8), steps=20)
     expect_value(page, PLAIN, 80)
     expect(tile(page, "nonzero")).not_to_have_text(shown)
-    expect(tile(page, "predicted")).to_have_text(re.compile(r"^≈ \d+\.\d %$"))
+    expect(tile(page, "predicted")).to_have_text(re.compile(r"^[≈≤] \d+\.\d %$"))
     assert sent == []
     assert on_server(page)["num_nonzero"] == before["num_nonzero"]
     page.mouse.up()
@@ -129,6 +129,17 @@ def test_what_the_page_shows_is_what_the_server_computes(open_board):
     assert tile(page, "speedup").inner_text() == f"{server['theoretical_speedup']:.2f}×"
     assert tile(page, "predicted").inner_text() == f"≈ {100 * server['accuracy']:.1f} %"
     low, high = (100 * server[f"accuracy_{end}"] for end in ("low", "high"))
+    assert page.locator(".tile.predicted .band").inner_text() == f"({low:.1f} to {high:.1f})"
+
+
+def test_where_the_band_says_little_only_its_upper_end_is_claimed(open_board):
+    page = open_board("n=22")
+    page.get_by_role("button", name="Uniform 50 %").click()
+    expect(page.locator(".tile.predicted .note")).to_contain_text("at most: too much is cut")
+    server = on_server(page)
+    low, high = (100 * server[f"accuracy_{end}"] for end in ("low", "high"))
+    assert high - low > 40
+    assert tile(page, "predicted").inner_text() == f"≤ {high:.1f} %"
     assert page.locator(".tile.predicted .band").inner_text() == f"({low:.1f} to {high:.1f})"
 
 

@@ -3,6 +3,8 @@
 // known best of the plan under the hand: what a check measured, else the prediction. The second holds
 // the newest run, or the check of another plan, or what had been predicted before the check.
 
+const VAGUE = 0.4; // a band wider than this says no more than "at most"
+
 /** Fill both tiles; the second is there where something was or can be measured. */
 function paintAccuracies(state) {
   const { data, values } = state;
@@ -45,23 +47,31 @@ function predictionLook(state) {
   const look = { kind: "predicted", label: text.predicted, help: text.predicted_help };
   if (!prediction) return { ...look, value: "\u2013", note: text.no_prediction };
   const baseline = data.prediction.baseline_accuracy;
-  let note = fill(text.points_lost, {
+  const vague = isVague(prediction);
+  let note = fill(vague ? text.at_most : text.points_lost, {
     points: signedPoints(prediction.accuracy - baseline),
     basis: data.prediction.basis,
   });
   const final = predictFinal(data, values);
   if (final) {
-    note += fill(text.finally, {
-      basis: data.final_prediction.basis, accuracy: percent(final.accuracy), band: bandText(text, final),
+    note += fill(isVague(final) ? text.finally_at_most : text.finally, {
+      basis: data.final_prediction.basis, band: bandText(text, final),
+      accuracy: percent(isVague(final) ? final.accuracyHigh : final.accuracy),
     });
   }
   if (prediction.extrapolated) note = fill(text.beyond, { count: prediction.extrapolated });
   if (prediction.unmeasured) note = fill(text.best_case, { count: prediction.unmeasured });
   return {
-    ...look, note, value: `\u2248 ${percent(prediction.accuracy)}`, band: bandText(text, prediction),
+    ...look, note, band: bandText(text, prediction),
+    value: vague ? `\u2264 ${percent(prediction.accuracyHigh)}` : `\u2248 ${percent(prediction.accuracy)}`,
     help: `${text.predicted_help} ${data.prediction.origin}`,
     doubtful: prediction.unmeasured + prediction.extrapolated > 0,
   };
+}
+
+/** Whether the band is so wide that its upper end says all there is to say. */
+function isVague({ accuracyLow, accuracyHigh }) {
+  return accuracyHigh - accuracyLow > VAGUE;
 }
 
 /** Both ends of a prediction's band in words: (89.5 to 92.4). */

@@ -128,10 +128,13 @@ def _totals() -> dict[str, str]:
     return {
         "predicted": _("Predicted accuracy"),
         "predicted_help": _(
-            "An estimate, not a measurement: the measured damage of every layer, added up. Nine in "
-            "ten measurements should fall into the band."
+            "An estimate, not a measurement: the measured damage of every layer, added up, and "
+            "more where many layers share it. Nine in ten measurements should fall into the band, "
+            "those of plans that an allocation made from the same curves too."
         ),
         "band": _("({low} to {high})"),
+        "at_most": _("at most: too much is cut to tell, {basis}"),
+        "finally_at_most": _("; {basis} at most {accuracy}"),
         "finally": _("; {basis} ≈ {accuracy} {band}"),
         "no_prediction": _("Measure the sensitivity first"),
         "points_lost": _("{points} points, {basis}"),
