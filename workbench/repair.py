@@ -94,7 +94,9 @@ REPAIRS: dict[str, Repair] = {
                 "anew: which values give, from the inputs that the cut network really has here, "
                 "outputs nearest to those of the dense network? That is a ridge regression on up "
                 "to 2,000 unlabelled images, with a solution in closed form; pruned weights "
-                "stay zero and removed channels stay gone. A step is kept only where it lowers "
+                "stay zero and removed channels stay gone. A weight that several places share is "
+                "solved once for all of them; each use counts the same, by the part of its "
+                "outputs' variance that it gets wrong. A step is kept only where it lowers "
                 "the error, and the whole only where the result comes nearer to the dense "
                 "network on images held out. It takes seconds and no labels."
             ),

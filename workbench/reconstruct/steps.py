@@ -13,12 +13,13 @@ class RepairStep:
     """What repair did to one layer, or to several whose outputs are added, and what it gained.
 
     Errors are squared distances to the dense network's outputs on calibration images that the
-    solution has not seen, as a share of the variance of those outputs: 0 is a perfect copy.
+    solution has not seen, as a share of the variance of those outputs: 0 is a perfect copy. Of a
+    weight that is used several times it is the mean over its uses.
 
     Attributes:
         layer: Path of the layer; several are joined with `` + ``.
         method: ``ridge``, ``ridge, clamped`` where the activation behind the layer was taken into
-            account, ``statistics`` or ``as it was``.
+            account, ``statistics`` or ``as it was``; a shared weight's says of how many uses.
         error_before: With the weights that pruning left.
         error_after: With the weights it has now.
         kept: Whether the layer was changed.

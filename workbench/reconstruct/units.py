@@ -13,17 +13,13 @@ from workbench.reconstruct.stack import Fit, Use, mean_error, solve_stack
 from workbench.reconstruct.steps import SAME, RepairStep
 from workbench.reconstruct.uses import Rehearsal, Seen, Work
 
-SWEEPS = 2
-"""Solutions to try: the first from what the uses have with the weight that pruning left, the second
-from what they have with the first solution."""
-
 
 def solve_unit_(work: Work, unit: Unit) -> RepairStep:
     """Solve a shared weight for all of its uses at once, and suit their BatchNorms to it.
 
-    What every use has is seen in a rehearsal of the pass with the present weights: later uses take
-    the activations that these lead to. A solution changes what later uses have, so it is rehearsed
-    as well, and kept only where the errors that the uses then really have are smaller in sum.
+    What every use has is seen in a rehearsal of the pass: later uses take the activations that the
+    present weights lead to, not those that the solution leads to. The solution is rehearsed as
+    well, and kept only where the errors that the uses then really have are smaller in sum.
     """
     state = [(tensor, tensor.clone()) for tensor in _tensors_of(work, unit)]
     factors = [_factor_of(work, use) for use in unit.uses]
@@ -38,22 +34,18 @@ def solve_unit_(work: Work, unit: Unit) -> RepairStep:
     if now < least:
         least, method = now, "statistics"
         state = [(tensor, tensor.clone()) for tensor in _tensors_of(work, unit)]
-    for sweep in range(SWEEPS):
-        uses = [_stacked(work, unit, one) for one in seen]
-        if not sweep:
-            uses = [
-                replace(use, factor=factor.reshape(use.factor.shape))
-                for use, factor in zip(uses, factors, strict=True)
-            ]
-        fit = _solve(work, unit, [uses[i] for i in live])
-        _write_(work, unit, [seen[i].folded for i in live], fit)
-        seen = Rehearsal(work, unit).run()
-        error = mean_error([seen[i].error for i in live])
-        if error >= least:
-            break
+    uses = [
+        replace(use, factor=factor.reshape(use.factor.shape))
+        for use, factor in zip((_stacked(work, unit, one) for one in seen), factors, strict=True)
+    ]
+    fit = _solve(work, unit, [uses[i] for i in live])
+    _write_(work, unit, [seen[i].folded for i in live], fit)
+    again = Rehearsal(work, unit).run()
+    error = mean_error([again[i].error for i in live])
+    if error < least:
         least, method = error, "ridge, clamped" if fit.clamps else "ridge"
-        state = [(tensor, tensor.clone()) for tensor in _tensors_of(work, unit)]
-    _put_back_(state)
+    else:
+        _put_back_(state)
     if method != "as it was":
         method = f"{method}, {len(seen)} uses"
     return RepairStep(unit.name, method, before, least, least < before)

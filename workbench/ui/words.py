@@ -49,7 +49,7 @@ def _pruning_terms() -> dict[str, str]:
         ),
         "shared weight": _(
             "One weight tensor that several places of a network use: it is counted once, pruned "
-            "once, and its sensitivity is measured with all its uses."
+            "once, and its sensitivity is measured and its repair solved with all its uses."
         ),
         "sub-block": _(
             "A part of a kernel, such as 4 x 4 of 5 x 5 weights; parts overlap or lie side by "
