@@ -418,6 +418,39 @@ def test_a_network_without_the_sharing_comes_at_least_as_close(monkeypatch, seed
         assert (network.get_parameter(name)[mask] != 0).all()
 
 
+class Tokens(nn.Module):
+    """A block of tokens called in a loop, as in transformers that share their layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.classifier = nn.Linear(4, 8), nn.Linear(8, 3)
+        self.norm, self.up, self.down = nn.LayerNorm(8), nn.Linear(8, 16), nn.Linear(16, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.embed(x[:, 0])
+        for _ in range(4):
+            x = x + self.down(F.gelu(self.up(self.norm(x))))
+        return self.classifier(x.mean(1))
+
+
+def test_a_block_of_tokens_that_is_called_in_a_loop_comes_closer():
+    dense = built(Tokens)
+    pruned, masks = cut(dense)
+    network = copy.deepcopy(pruned)
+    done = reconstruct_(network, dense, images(600), masks=masks, kept={})
+    assert [step.layer for step in done.steps] == ["embed", "up", "down", "classifier"]
+    methods = {step.layer: step.method for step in done.steps}
+    assert (methods["up"], methods["down"]) == ("ridge, 4 uses", "ridge, 4 uses")
+    assert {use.target for use in trace(dense, images(2)).units[1].uses} == {
+        ("use", "down 0"),  # what it is added to comes from a layer, which is solved there
+        *(("add", str(number)) for number in range(1, 4)),
+    }
+    assert done.notes == ()
+    assert distance(network, dense) < 0.5 * distance(pruned, dense)
+    for name, mask in masks.items():
+        assert (network.get_parameter(name)[~mask] == 0).all()
+
+
 def test_nothing_changes_where_nothing_was_pruned():
     dense = built(Blocks)
     network = copy.deepcopy(dense)

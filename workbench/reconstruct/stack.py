@@ -118,6 +118,14 @@ class Fit:
     biases: tuple[Tensor, ...]
     clamps: bool = False
 
+    def part_of_the_way(self, uses: Sequence[Use], weight: Tensor, reach: float) -> "Fit":
+        """Between what the uses have now, 0, and this, 1."""
+        return replace(
+            self, weight=weight.lerp(self.weight, reach),
+            factors=tuple(u.factor.lerp(f, reach) for u, f in zip(uses, self.factors, strict=True)),
+            biases=tuple(u.bias.lerp(b, reach) for u, b in zip(uses, self.biases, strict=True)),
+        )  # fmt: skip
+
     def given_to(self, uses: Sequence[Use]) -> list[Use]:
         """The uses with these factors and biases."""
         return [

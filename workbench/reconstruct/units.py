@@ -13,13 +13,17 @@ from workbench.reconstruct.stack import Fit, Use, mean_error, solve_stack
 from workbench.reconstruct.steps import SAME, RepairStep
 from workbench.reconstruct.uses import Rehearsal, Seen, Work
 
+REACHES = (1.0, 0.5, 0.25)
+"""How far to go towards the solution: less where it moves what later uses have too much."""
+
 
 def solve_unit_(work: Work, unit: Unit) -> RepairStep:
     """Solve a shared weight for all of its uses at once, and suit their BatchNorms to it.
 
     What every use has is seen in a rehearsal of the pass: later uses take the activations that the
     present weights lead to, not those that the solution leads to. The solution is rehearsed as
-    well, and kept only where the errors that the uses then really have are smaller in sum.
+    well, and kept only where the errors that the uses then really have are smaller in sum; else a
+    part of the way is tried.
     """
     state = [(tensor, tensor.clone()) for tensor in _tensors_of(work, unit)]
     factors = [_factor_of(work, use) for use in unit.uses]
@@ -38,21 +42,24 @@ def solve_unit_(work: Work, unit: Unit) -> RepairStep:
         replace(use, factor=factor.reshape(use.factor.shape))
         for use, factor in zip((_stacked(work, unit, one) for one in seen), factors, strict=True)
     ]
-    fit = _solve(work, unit, [uses[i] for i in live])
-    _write_(work, unit, [seen[i].folded for i in live], fit)
-    again = Rehearsal(work, unit).run()
-    error = mean_error([again[i].error for i in live])
-    if error < least:
-        least, method = error, "ridge, clamped" if fit.clamps else "ridge"
-    else:
+    weight, mask = _weight_of(work, unit, len(uses[0].inputs))
+    fit = solve_stack([uses[i] for i in live], weight, mask)
+    for reach in REACHES:
+        part = fit.part_of_the_way([uses[i] for i in live], weight, reach)
+        _write_(work, unit, [seen[i].folded for i in live], part)
+        again = Rehearsal(work, unit).run()
+        error = mean_error([again[i].error for i in live])
+        if error < least:
+            least, method = error, "ridge, clamped" if fit.clamps else "ridge"
+            break
         _put_back_(state)
     if method != "as it was":
         method = f"{method}, {len(seen)} uses"
     return RepairStep(unit.name, method, before, least, least < before)
 
 
-def _solve(work: Work, unit: Unit, uses: list[Use]) -> Fit:
-    groups = len(uses[0].inputs)
+def _weight_of(work: Work, unit: Unit, groups: int) -> tuple[Tensor, Tensor | None]:
+    """The weights of a unit side by side, ``(g, o, k)``, and their mask; None keeps all."""
     modules = [work.parts.modules[path] for path in unit.paths]
     weight = torch.cat([_in_groups(module.weight, groups) for module in modules], -1)
     masks = [work.masks.get(f"{path}.weight") for path in unit.paths]
@@ -63,13 +70,13 @@ def _solve(work: Work, unit: Unit, uses: list[Use]) -> Fit:
             for module, mask in zip(modules, masks, strict=True)
         ], -1,
     )  # fmt: skip
-    return solve_stack(uses, weight, None if mask.all() else mask)
+    return weight, None if mask.all() else mask
 
 
 def _write_(work: Work, unit: Unit, folded: list[Folded], fit: Fit) -> None:
     start, weight, factors = 0, fit.weight, list(fit.factors)
     modules = [work.parts.modules[path] for path in unit.paths]
-    if len(modules) == 1 and all(one.layer.norm for one in folded):
+    if len(modules) == 1 and len(folded) == len(unit.uses) and all(x.layer.norm for x in folded):
         old = _in_groups(modules[0].weight, len(weight)).flatten(0, 1)
         length = same_length(old, weight.flatten(0, 1)).reshape(weight.shape[:2])
         weight = weight * length[..., None]
