@@ -36,7 +36,7 @@ def trying(
     Returns:
         ``key`` of the trial; empty where it was stopped.
     """
-    model, data = _opened(store, arguments)
+    model, data = _opened(store, arguments, should_stop)
     settings = TryingSettings.from_dict(arguments["settings"])
     found = try_method(
         model, data, settings, curves=_curves(store, arguments, model, data, settings.granularity),
@@ -65,7 +65,7 @@ def method_costs(
     Returns:
         ``key`` of the costs, and ``complete``.
     """
-    model, data = _opened(store, arguments)
+    model, data = _opened(store, arguments, should_stop)
     granularity = str(arguments["granularity"])
     key = costs_key(model.digest, data.digest, granularity)
     told: dict[str, object] = {}
@@ -85,9 +85,10 @@ def method_costs(
     return {"key": key, "complete": not should_stop()}
 
 
-def _opened(store: Store, arguments: Arguments) -> tuple[Model, Data]:
-    data = reopen_data(DataRef.from_dict(arguments["data"]), store)
-    return reopen_model(ModelRef.from_dict(arguments["model"]), store), data
+def _opened(store: Store, arguments: Arguments, should_stop: ShouldStop) -> tuple[Model, Data]:
+    data = reopen_data(DataRef.from_dict(arguments["data"]), store, should_stop)
+    model_ref = ModelRef.from_dict(arguments["model"])
+    return reopen_model(model_ref, store, should_stop=should_stop), data
 
 
 def _curves(

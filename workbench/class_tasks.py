@@ -34,9 +34,9 @@ def class_metrics(
     Returns:
         ``complete``: whether both are measured.
     """
-    data = reopen_data(DataRef.from_dict(arguments["data"]), store)
-    dense = reopen_model(ModelRef.from_dict(arguments["model"]), store)
-    run = reopen_run(store.run(workspace_id, arguments["run"]), store).model
+    data = reopen_data(DataRef.from_dict(arguments["data"]), store, should_stop)
+    dense = reopen_model(ModelRef.from_dict(arguments["model"]), store, should_stop=should_stop)
+    run = reopen_run(store.run(workspace_id, arguments["run"]), store, should_stop).model
     for number, model in enumerate((dense, run)):
         check_fit(model, data)
         if load_class_metrics(store, model.digest, data.digest) is not None:

@@ -12,7 +12,15 @@ from workbench.errors import PlanError, SettingsError
 from workbench.groups import Groups
 from workbench.model import Model
 from workbench.plan import PruningPlan
-from workbench.progress import Progress, Report, ShouldStop, ignore, never
+from workbench.progress import (
+    Progress,
+    Report,
+    ShouldStop,
+    StoppedError,
+    ignore,
+    never,
+    raise_if_stopped,
+)
 from workbench.trials import Bench, TrialSettings
 
 TRADE_OFFS = (0.0, 0.1, 0.2, 0.4, 0.7, 1.0, 1.5)
@@ -105,7 +113,10 @@ def learn_trade_off(
     )
     search = _Search(bench, make)
     for number, exponent in enumerate(exponents, 1):
-        if should_stop() or not search.attempt(exponent):
+        try:
+            raise_if_stopped(should_stop)
+            search.attempt(exponent)
+        except StoppedError:
             break
         trial = search.trials[-1]
         told = trial.reason if trial.loss is None else f"loss {trial.loss:.4f}"
@@ -124,22 +135,19 @@ class _Search:
         self._samples = 0
         self.trials: list[TradeOffTrial] = []
 
-    def attempt(self, exponent: float) -> bool:
-        """Measure the plan of an exponent; False where that was stopped in the middle."""
+    def attempt(self, exponent: float) -> None:
+        """Measure the plan of an exponent."""
         try:
             plan = self._make(exponent)
         except PlanError as error:
             self._refused = error
             self.trials.append(TradeOffTrial(exponent, None, None, str(error)))
-            return True
+            return
         found = self._bench.score(plan)
-        if not found.samples or found.samples < self._samples:
-            return False
         self._samples = found.samples
         self.trials.append(TradeOffTrial(exponent, found.loss, found.accuracy))
         if self._best is None or found.loss < self._best[0]:
             self._best = (found.loss, exponent, plan)
-        return True
 
     def result(self, wanted: int) -> LearntTradeOff | None:
         """What came of it."""

@@ -37,11 +37,12 @@ def ensemble(
         ``key`` under which it is kept; None if stopped.
     """
     settings = EnsembleSettings.from_dict(arguments["settings"])
-    dense = reopen_model(ModelRef.from_dict(arguments["model"]), store)
-    data = reopen_data(DataRef.from_dict(arguments["data"]), store)
+    dense = reopen_model(ModelRef.from_dict(arguments["model"]), store, should_stop=should_stop)
+    data = reopen_data(DataRef.from_dict(arguments["data"]), store, should_stop)
     models: dict[str, Model] = {}
     for number in arguments["runs"]:
-        models[str(number)] = reopen_run(store.run(workspace_id, number), store).model
+        stored = store.run(workspace_id, number)
+        models[str(number)] = reopen_run(stored, store, should_stop).model
     found = combine_models(
         dense, models, data, settings, cache=output_cache(store),
         device=choose_device(arguments.get("device")), report=report, should_stop=should_stop,

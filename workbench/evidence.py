@@ -1,5 +1,6 @@
 """Evidence: images that criteria may look at, and what was once gathered from them."""
 
+import copy
 import os
 import threading
 from collections import OrderedDict
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from workbench.data import Data
 from workbench.plan import digest_of_json
+from workbench.progress import ShouldStop, never, raise_if_stopped
 
 VERSION = 1
 """Changes whenever a gatherer computes something else, so that old files are left alone."""
@@ -44,21 +46,43 @@ class Evidence:
         self._lock = threading.RLock()
         self._turns: dict[str, threading.Lock] = {}
         self._memory: OrderedDict[str, Mapping[str, Tensor]] = OrderedDict()
+        self._should_stop: ShouldStop = never
 
     @cached_property
     def data(self) -> Data:
         """The data."""
         return self._load()
 
+    def asking(self, should_stop: ShouldStop) -> "Evidence":
+        """The same with the same memory, for work that is to end when this says so."""
+        same = copy.copy(self)
+        if "data" not in self.__dict__:
+            same._load = lambda: self.data
+        same._should_stop = should_stop
+        return same
+
+    def check(self) -> None:
+        """Ask whether the work that looks at this should end.
+
+        Raises:
+            StoppedError: If so.
+        """
+        raise_if_stopped(self._should_stop)
+
     def recall(
-        self, model_digest: str, kind: str, gather: Callable[[Data, int], Mapping[str, Tensor]]
-    ) -> Mapping[str, Tensor]:
+        self, model_digest: str, kind: str,
+        gather: Callable[[Data, int, ShouldStop], Mapping[str, Tensor]],
+    ) -> Mapping[str, Tensor]:  # fmt: skip
         """What was gathered before, or is gathered now. Treat it as read-only.
 
         Args:
             model_digest: Of the model it is gathered about.
             kind: Names the way of gathering and all its settings.
-            gather: Gathers it from the data and a seed; asked only where it is not kept.
+            gather: Gathers it from the data and a seed, unless it should stop; asked only where
+                it is not kept.
+
+        Raises:
+            StoppedError: If it should stop; nothing is kept then.
         """
         key = self._key(model_digest, kind)
         with self._lock:
@@ -66,7 +90,7 @@ class Evidence:
         with turn:  # whoever asks for the same waits; others do not
             found = self._known(key)
             if found is None:
-                gathered = gather(self.data, self._seed)
+                gathered = gather(self.data, self._seed, self._should_stop)
                 found = {name: value.contiguous() for name, value in gathered.items()}
                 self._write(key, found)
                 self._remember(key, found)

@@ -13,7 +13,7 @@ from workbench.finetune import FineTuned, FineTuneSettings, TrainingRecord, fine
 from workbench.metrics import Measurement, Score, measure, score
 from workbench.model import Model, with_data
 from workbench.plan import PruningPlan
-from workbench.progress import Progress, Report, ShouldStop, ignore, never
+from workbench.progress import Progress, Report, ShouldStop, StoppedError, ignore, never
 from workbench.prune import Pruned, prune
 from workbench.repair import Repaired, RepairRecord, get_repair, repair
 
@@ -162,7 +162,7 @@ def run_experiment(
         device: Where to compute. The result is on the CPU.
 
     Returns:
-        The run, and the model of its last step.
+        The run, and the model of its last step; the dense one where it was stopped before the cut.
 
     Raises:
         PlanError: If the plan does not fit the model.
@@ -195,11 +195,16 @@ def prune_and_measure(
     Arguments, errors and results are those of ``run_experiment``.
     """
     get_repair(repair)
-    model = with_data(model, data)
+    model = with_data(model, data, should_stop)
     start = time.perf_counter()
-    pruned = result = prune(model, plan)
-    seconds = time.perf_counter() - start
     stages = [dense] if dense else []
+    run = Run(plan, (), repair, model.name, model.digest, data.name, data.digest)
+    try:
+        pruned = result = prune(model, plan)
+    except StoppedError:
+        uncut = Pruned(model, {}, plan.with_sparsities({}), model)
+        return replace(run, stages=tuple(stages), stopped=True), uncut
+    seconds = time.perf_counter() - start
     share = 1 / (2 - len(stages) + (repair != "none"))
     done = 0.0
 
@@ -224,10 +229,7 @@ def prune_and_measure(
         if whole and repaired.pruned is not pruned:
             result = repaired.pruned
             whole = add("repaired", result.model, repaired.seconds, repaired.record)
-    run = Run(
-        plan, tuple(stages), repair, model.name, model.digest, data.name, data.digest, not whole
-    )
-    return run, result
+    return replace(run, stages=tuple(stages), stopped=not whole), result
 
 
 def finetune_and_measure(

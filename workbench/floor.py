@@ -11,7 +11,7 @@ from workbench.errors import PlanError, SettingsError
 from workbench.groups import Groups
 from workbench.model import Model
 from workbench.plan import PruningPlan
-from workbench.progress import Progress, Report, ShouldStop, ignore, never
+from workbench.progress import Progress, Report, ShouldStop, StoppedError, ignore, never
 from workbench.trials import Bench, TrialSettings
 
 STEPS = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05, 0.025, 0.0125)
@@ -110,28 +110,12 @@ def smallest_above_floor(
         model, data, groups, settings or TrialSettings(), device=device, should_stop=should_stop
     )
     search = _Search(bench, make, floor, unit, report)
-    dense = search.try_plan(1.0, make(Budget(unit, 1.0)).with_sparsities({}))
-    if not dense.holds:
-        raise SettingsError(
-            f"The dense model classifies {100 * dense.accuracy:.2f} % of {dense.samples:,} "
-            f"validation images correctly, less than the floor of {100 * floor:.2f} %.",
-            "Choose a lower floor.",
-        )
-    low, high = 0.0, 1.0  # what does not hold, and what does
-    for kept in STEPS:
-        if should_stop():
-            break
-        if not search.holds(kept):
-            low = kept
-            break
-        high = kept
-    while not should_stop() and low and high - low > TOLERANCE * max(high, 0.2):
-        middle = (low + high) / 2
-        if search.holds(middle):
-            high = middle
-        else:
-            low = middle
-    return FloorSearch(floor, unit, tuple(search.trials), not should_stop())
+    complete = True
+    try:
+        search.run()
+    except StoppedError:
+        complete = False
+    return FloorSearch(floor, unit, tuple(search.trials), complete)
 
 
 class _Search:
@@ -145,22 +129,42 @@ class _Search:
         self._bench, self._make, self._floor, self._unit = bench, make, floor, unit
         self._report = report
 
-    def holds(self, kept: float) -> bool:
+    def run(self) -> None:
+        """Go down until the floor is missed, then between."""
+        dense = self._try(1.0, self._make(Budget(self._unit, 1.0)).with_sparsities({}))
+        if not dense.holds:
+            raise SettingsError(
+                f"The dense model classifies {100 * dense.accuracy:.2f} % of {dense.samples:,} "
+                f"validation images correctly, less than the floor of {100 * self._floor:.2f} %.",
+                "Choose a lower floor.",
+            )
+        low, high = 0.0, 1.0  # what does not hold, and what does
+        for kept in STEPS:
+            if not self._holds(kept):
+                low = kept
+                break
+            high = kept
+        while low and high - low > TOLERANCE * max(high, 0.2):
+            middle = (low + high) / 2
+            if self._holds(middle):
+                high = middle
+            else:
+                low = middle
+
+    def _holds(self, kept: float) -> bool:
         """Whether a budget can be met and the accuracy stays above the floor."""
         try:
             plan = self._make(Budget(self._unit, kept))
         except PlanError:
             return False  # so little cannot be kept
-        return self.try_plan(kept, plan).holds
+        return self._try(kept, plan).holds
 
-    def try_plan(self, kept: float, plan: PruningPlan) -> Trial:
+    def _try(self, kept: float, plan: PruningPlan) -> Trial:
         """Measure a plan."""
         found = self._bench.score(plan)
         trial = Trial(
             kept, plan, found.accuracy, found.loss, found.samples, found.accuracy >= self._floor
         )
-        if self.trials and trial.samples < self.trials[0].samples:
-            return trial  # stopped in the middle
         self.trials.append(trial)
         message = f"{self._unit}={kept:.3g}: accuracy {100 * found.accuracy:.2f} %"
         self._report(Progress(len(self.trials), 0, message, trial.to_dict()))

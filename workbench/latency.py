@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from workbench.device import on_device, wait_for
 from workbench.errors import SettingsError
 from workbench.names import suggest
-from workbench.progress import Progress, Report, ShouldStop, ignore, never
+from workbench.progress import Progress, Report, ShouldStop, StoppedError, ignore, never
 
 try:
     import resource
@@ -108,7 +108,7 @@ class LatencyComparison:
 
 def measure_latency(
     module: nn.Module, input_shape: Sequence[int], *, batch: int = 1, threads: int | None = None,
-    runs: int = 30, device: torch.device | str = "cpu",
+    runs: int = 30, device: torch.device | str = "cpu", should_stop: ShouldStop = never,
 ) -> Latency:  # fmt: skip
     """Time passes of random images through a network in PyTorch, after a warm-up.
 
@@ -122,15 +122,21 @@ def measure_latency(
         threads: CPU threads; None leaves them as they are.
         runs: Passes to measure, at least 20.
         device: Where to run.
+        should_stop: Asked at every pass.
 
     Raises:
         SettingsError: If ``runs``, ``batch`` or ``threads`` is too small.
+        StoppedError: If it was stopped before ``MIN_RUNS`` passes.
     """
     check_timing(runs, batch, threads)
     images = random_images(input_shape, batch).to(device)
     with cpu_threads(threads):
-        times = time_in_turns([torch_pass(on_device(module, device), images)], runs)
+        times = time_in_turns(
+            [torch_pass(on_device(module, device), images)], runs, should_stop=should_stop
+        )
         used = torch.get_num_threads()
+    if len(times[0]) < MIN_RUNS:
+        raise StoppedError
     return summarise(times[0], batch, used)
 
 
@@ -210,24 +216,27 @@ def time_in_turns(
         passes: One for each network; all are warmed up first.
         runs: Turns.
         report: Hears of every turn.
-        should_stop: Ends after a turn, with the turns so far.
+        should_stop: Asked at every pass; ends with the whole turns so far.
 
     Returns:
         For each network its times in milliseconds, one a turn.
     """
-    # All are repeated or none, for else the one that is would look faster.
-    short = max(_warm_up(run) for run in passes) < LONG_MS
     times: list[list[float]] = [[] for _ in passes]
+    # All are repeated or none, for else the one that is would look faster.
+    short = max(_warm_up(run, should_stop) for run in passes) < LONG_MS
     spare = runs * len(passes)
     with _no_garbage_collection():
         for turn in range(runs):
-            for own, run in zip(times, passes, strict=True):
-                taken, again = _undisturbed_ms(run, spare if short else 0)
-                own.append(taken)
+            taken: list[float] = []
+            for run in passes:
+                if should_stop():
+                    return times
+                took, again = _undisturbed_ms(run, spare if short else 0, should_stop)
+                taken.append(took)
                 spare -= again
+            for own, took in zip(times, taken, strict=True):
+                own.append(took)
             report(Progress(turn + 1, runs, "Timing in turns"))
-            if should_stop():
-                break
     return times
 
 
@@ -303,11 +312,11 @@ def _no_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _warm_up(run: Pass) -> float:
+def _warm_up(run: Pass, should_stop: ShouldStop) -> float:
     """Run until everything is in place; returns the time of the fastest pass in milliseconds."""
     end = time.perf_counter() + WARM_UP_SECONDS
     fastest, warm = math.inf, 0
-    while warm < WARM_UP_RUNS or time.perf_counter() < end:
+    while (warm < WARM_UP_RUNS or time.perf_counter() < end) and not should_stop():
         start = time.perf_counter()
         run()
         fastest = min(fastest, (time.perf_counter() - start) * 1000)
@@ -315,13 +324,13 @@ def _warm_up(run: Pass) -> float:
     return fastest
 
 
-def _undisturbed_ms(run: Pass, spare: int) -> tuple[float, int]:
+def _undisturbed_ms(run: Pass, spare: int, should_stop: ShouldStop) -> tuple[float, int]:
     """Time of a pass, and how often it was repeated, at most ``spare`` times."""
     repeated = 0
     while True:
         before = _interruptions()
         taken = _time_ms(run)
-        if repeated == spare or _interruptions() == before:
+        if repeated == spare or _interruptions() == before or should_stop():
             return taken, repeated
         repeated += 1
 

@@ -11,7 +11,7 @@ from workbench.latency import MIN_RUNS, LatencyComparison
 from workbench.model import Model
 from workbench.plan import PruningPlan
 from workbench.prediction.loss_curve import isotonic
-from workbench.progress import Progress, Report, ShouldStop, ignore, never
+from workbench.progress import Progress, Report, ShouldStop, StoppedError, ignore, never
 from workbench.prune import prune
 from workbench.saving import part_of
 from workbench.speedup import RUNS, measure_speedup
@@ -150,6 +150,8 @@ def fit_latency(
             if best is None:
                 raise
             break
+        except StoppedError:
+            break
         pruned = prune(model, plan, groups)
         measured = measure_speedup(
             model, pruned.model, runtime=table.runtime, batch=table.batch, threads=table.threads,
@@ -167,7 +169,7 @@ def fit_latency(
             break
         target = _next_target(timed, kept)
     report(Progress(TRIES, TRIES, "Timed"))
-    return best and LatencyFit(best.plan, kept, best.target, best.measured, number + 1)
+    return best and LatencyFit(best.plan, kept, best.target, best.measured, len(timed))
 
 
 def _next_target(timed: Sequence[LatencyFit], kept: float) -> float:

@@ -16,7 +16,7 @@ from workbench.errors import DataError
 from workbench.latency import measure_latency
 from workbench.layers import inspect
 from workbench.model import Model, check_fit
-from workbench.progress import Progress, Report, ShouldStop, ignore, never
+from workbench.progress import Progress, Report, ShouldStop, StoppedError, ignore, never
 
 BATCH = 100
 Z_95 = 1.959963984540054
@@ -115,7 +115,8 @@ def measure(
         latency: Whether to time it, which takes up to a second or so.
         device: Where to run.
         report: Hears of every batch.
-        should_stop: Ends scoring early; ``samples`` then tells how far it came.
+        should_stop: Ends early; ``samples`` then tells how far scoring came, and there may be no
+            latency.
         outputs: Gets the class scores of every batch, ``(batch, classes)``.
 
     Raises:
@@ -135,7 +136,12 @@ def measure(
     )  # fmt: skip
     if not latency:
         return result
-    timed = measure_latency(module, model.input_shape, threads=1, device=device)
+    try:
+        timed = measure_latency(
+            module, model.input_shape, threads=1, device=device, should_stop=should_stop
+        )
+    except StoppedError:
+        return result
     return replace(result, latency_ms=timed.median_ms, latency_spread_ms=timed.spread_ms)
 
 

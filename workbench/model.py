@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from workbench.data import Data
 from workbench.errors import DataError
 from workbench.evidence import Evidence
+from workbench.progress import ShouldStop, never
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +66,12 @@ class Model:
             same.__dict__["digest"] = self.digest
         return same
 
+    def asking(self, should_stop: ShouldStop) -> "Model":
+        """The same model; criteria that look at its images end where this says so."""
+        if self.evidence is None or should_stop is never:
+            return self
+        return self.with_evidence(self.evidence.asking(should_stop))
+
 
 def digest_of_tensors(tensors: Mapping[str, Tensor], salt: str = "") -> str:
     """Name tensors by their content: names, kinds, shapes and bytes, sixteen hexadecimal digits."""
@@ -97,19 +104,24 @@ def check_fit(model: Model, data: Data) -> None:
         )
 
 
-def with_data(model: Model, data: Data) -> Model:
+def with_data(model: Model, data: Data, should_stop: ShouldStop = never) -> Model:
     """The model with its data for criteria to look at; evidence of the same data stays.
 
     Criteria such as ``taylor`` or ``wanda`` need that before ``allocate``, ``prune`` or
     ``build_masks``; what takes data anyway, such as ``run_experiment``, does it by itself.
 
+    Args:
+        model: The model.
+        data: Its data.
+        should_stop: Asked while criteria look; True raises ``StoppedError`` there.
+
     Raises:
         DataError: If image shape or number of classes differ.
     """
     check_fit(model, data)
-    if model.evidence is not None and model.evidence.data.digest == data.digest:
-        return model
-    return model.with_evidence(Evidence(lambda: data))
+    if model.evidence is None or model.evidence.data.digest != data.digest:
+        model = model.with_evidence(Evidence(lambda: data))
+    return model.asking(should_stop)
 
 
 def _shape(shape: tuple[int, ...]) -> str:

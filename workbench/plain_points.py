@@ -16,10 +16,10 @@ from workbench.groups import Groups
 from workbench.metrics import Score, score
 from workbench.model import Model
 from workbench.plan import PruningPlan
-from workbench.progress import ShouldStop
+from workbench.progress import ShouldStop, raise_if_stopped
 from workbench.prune import Masks, apply_masks_, build_masks, prune
 from workbench.repair import reestimate_batch_norm_, repair
-from workbench.sweep import REPAIR_SAMPLES, StoppedError
+from workbench.sweep import REPAIR_SAMPLES
 
 BATCH = 100
 """Images in a pass; so few that the activations of a small network stay in the cache."""
@@ -90,14 +90,14 @@ class _Bench:
             num_samples=FULL_REPAIR_SAMPLES, seed=self._settings.seed, device=self._device,
             should_stop=self._should_stop,
         )  # fmt: skip
-        _raise_if(self._should_stop)  # it may have ended early
+        raise_if_stopped(self._should_stop)  # it may have ended early
         return repaired.pruned.model.module
 
     def _placed(self, module: nn.Module) -> nn.Module:
         """The module on the device, ready to be stopped before every pass."""
         module.to(self._device).eval()
         module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        module.register_forward_pre_hook(lambda *_: _raise_if(self._should_stop))
+        module.register_forward_pre_hook(lambda *_: raise_if_stopped(self._should_stop))
         return module
 
     def _score(self, module: nn.Module) -> Score:
@@ -142,8 +142,3 @@ def _repairing(
 
 def _channels_last(images: Tensor, device: torch.device | str) -> Tensor:
     return images.to(device).to(memory_format=torch.channels_last)
-
-
-def _raise_if(should_stop: ShouldStop) -> None:
-    if should_stop():
-        raise StoppedError

@@ -22,7 +22,7 @@ from workbench.groups import Groups, find_groups
 from workbench.latency_table import LatencyFit, fit_latency, measure_latency_table
 from workbench.model import Model
 from workbench.plan import PruningPlan, digest_of_json
-from workbench.progress import Report, ShouldStop
+from workbench.progress import Report, ShouldStop, StoppedError
 from workbench.refine import refine as refine_plan
 from workbench.reopen import reopen_data, reopen_model
 from workbench.sensitivity import sample_curves
@@ -52,15 +52,17 @@ def floor(
     Returns:
         ``found``: whether there is a plan.
     """
-    asked = _Asked(store, arguments)
+    asked = _Asked(store, arguments, should_stop)
     search = smallest_above_floor(
         asked.model, asked.data, asked.allocate, float(arguments["floor"]), groups=asked.groups,
         unit=arguments["unit"], settings=asked.trials, device=asked.device, report=report,
         should_stop=should_stop,
     )  # fmt: skip
     best = search.best
-    asked.keep(workspace_id, "floor", best.plan if best else None, search.to_dict())
-    return {"found": best is not None}
+    if best is None:  # stopped before even the dense model was measured
+        return {"found": False}
+    asked.keep(workspace_id, "floor", best.plan, search.to_dict())
+    return {"found": True}
 
 
 def refine(
@@ -81,16 +83,20 @@ def refine(
     Raises:
         PlanError: If there are no curves.
     """
-    asked = _Asked(store, arguments)
+    asked = _Asked(store, arguments, should_stop)
     if asked.curves is None:
         raise PlanError(
             "Refining needs to know what cutting each group costs.", "Measure the sensitivity."
         )
-    found = refine_plan(
-        asked.model, asked.data, asked.plan, asked.curves, arguments["unit"], groups=asked.groups,
-        evaluations=int(arguments["evaluations"]), settings=asked.trials, bounds=asked.bounds,
-        locked=asked.locked, device=asked.device, report=report, should_stop=should_stop,
-    )  # fmt: skip
+    try:
+        found = refine_plan(
+            asked.model, asked.data, asked.plan, asked.curves, arguments["unit"],
+            groups=asked.groups, evaluations=int(arguments["evaluations"]), settings=asked.trials,
+            bounds=asked.bounds, locked=asked.locked, device=asked.device, report=report,
+            should_stop=should_stop,
+        )  # fmt: skip
+    except StoppedError:
+        return {"found": False}
     asked.keep(workspace_id, "refine", found.plan, found.to_dict())
     return {"found": found.plan != asked.plan}
 
@@ -110,7 +116,7 @@ def latency_table(
     Returns:
         ``complete``: whether there are times.
     """
-    model = reopen_model(ModelRef.from_dict(arguments["model"]), store)
+    model = reopen_model(ModelRef.from_dict(arguments["model"]), store, should_stop=should_stop)
     how = {name: arguments[name] for name in ("batch", "threads", "runtime") if name in arguments}
     found = measure_latency_table(model, **how, report=report, should_stop=should_stop)
     if found is None:
@@ -140,7 +146,7 @@ def latency_fit(
     Raises:
         PlanError: If there are no times, or so little time is out of reach.
     """
-    asked = _Asked(store, arguments)
+    asked = _Asked(store, arguments, should_stop)
     found = _timed(asked, _times(asked, store, workspace_id), report, should_stop)
     if found is not None:
         asked.keep(workspace_id, "latency_fit", found.plan, found.to_dict())
@@ -167,7 +173,7 @@ def trade_off(
     Raises:
         PlanError: If there are no times, or the budget is out of reach.
     """
-    asked = _Asked(store, arguments)
+    asked = _Asked(store, arguments, should_stop)
     if arguments["unit"] == "latency":
         asked.latencies = _times(asked, store, workspace_id)
     budget = Budget(arguments["unit"], float(arguments["kept"]))
@@ -216,9 +222,11 @@ class _Asked:
     Args:
         store: Keeps models, data and curves.
         arguments: See the module.
+        should_stop: Ends what criteria look at in images.
     """
 
-    def __init__(self, store: Store, arguments: Arguments) -> None:
+    def __init__(self, store: Store, arguments: Arguments, should_stop: ShouldStop) -> None:
+        self._should_stop = should_stop
         self._store, self._arguments = store, arguments
         self.plan = PruningPlan.from_dict(arguments["plan"])
         self.device = choose_device(arguments.get("device"))
@@ -239,12 +247,15 @@ class _Asked:
             ModelRef.from_dict(self._arguments["model"]),
             self._store,
             DataRef.from_dict(self._arguments["data"]),
+            should_stop=self._should_stop,
         )
 
     @cached_property
     def data(self) -> Data:
         """What plans are measured on."""
-        return reopen_data(DataRef.from_dict(self._arguments["data"]), self._store)
+        return reopen_data(
+            DataRef.from_dict(self._arguments["data"]), self._store, self._should_stop
+        )
 
     @cached_property
     def groups(self) -> Groups:

@@ -19,9 +19,9 @@ from workbench.groups import Groups, find_groups
 from workbench.layers import inspect
 from workbench.model import Model, with_data
 from workbench.plan import PruningPlan
-from workbench.progress import ShouldStop, never
+from workbench.progress import ShouldStop, never, raise_if_stopped
 from workbench.prune import build_masks, prune
-from workbench.quick_replay import BATCH, Replay, raise_if
+from workbench.quick_replay import BATCH, Replay
 from workbench.repair import BATCH as REPAIR_BATCH
 from workbench.repair import get_repair, has_batch_norm, repair
 from workbench.sampling import DenseOutputs, PairedSample
@@ -165,7 +165,7 @@ class QuickChecker:
         if repair == "full" or self._replay is None:
             scores, calibration = self._plainly(plan, repair, groups, should_stop)
         else:
-            weights = self._cut_weights(plan, groups)
+            weights = self._cut_weights(plan, groups, should_stop)
             scores = self._replay.scores(weights, repair == "bn", should_stop)
             calibration = self._replay.num_calibration if repair == "bn" else 0
         sample = PairedSample(dense)
@@ -181,9 +181,12 @@ class QuickChecker:
             self._groups[granularity] = find_groups(self._model, granularity)
         return self._groups[granularity]
 
-    def _cut_weights(self, plan: PruningPlan, groups: Groups) -> dict[str, Tensor]:
+    def _cut_weights(
+        self, plan: PruningPlan, groups: Groups, should_stop: ShouldStop
+    ) -> dict[str, Tensor]:
         """The weights that the plan changes, by name."""
-        masks = build_masks(self._model, plan, groups) if plan.sparsities else {}
+        model = self._model.asking(should_stop)
+        masks = build_masks(model, plan, groups) if plan.sparsities else {}
         return {
             name: self._model.module.get_parameter(name)
             .detach()
@@ -199,7 +202,8 @@ class QuickChecker:
         """Class scores of the images, and calibration images, without replaying anything."""
         count = FULL_REPAIR_SAMPLES if method == "full" else self._num_calibration
         repaired = repair(
-            prune(self._model, plan, groups), self._data, method, num_samples=count,
+            prune(self._model.asking(should_stop), plan, groups), self._data, method,
+            num_samples=count,
             seed=self._seed, device=self._device, should_stop=should_stop,
         )  # fmt: skip
         module = on_device(repaired.pruned.model.module, self._device)
@@ -221,7 +225,7 @@ class QuickChecker:
         @torch.inference_mode()
         def one(place: slice) -> Tensor:
             if place.start not in done:
-                raise_if(should_stop)
+                raise_if_stopped(should_stop)
                 batch = images[place].to(self._device)
                 tape = replay.tapes.get(len(batch)) if replay else None
                 scores: Tensor = tape.run(batch)[0] if tape else module(batch)

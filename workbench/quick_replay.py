@@ -7,18 +7,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from workbench.progress import ShouldStop
-from workbench.sweep import StoppedError, even_parts, spread
+from workbench.progress import ShouldStop, raise_if_stopped
+from workbench.sweep import even_parts, spread
 from workbench.tape import Statistics, Tape, Values
 
 BATCH = 125
 _MOST_STARTS = 32
-
-
-def raise_if(should_stop: ShouldStop) -> None:
-    """Raises ``StoppedError`` where the work should end."""
-    if should_stop():
-        raise StoppedError
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +98,7 @@ class Replay:
         """Class scores, what is kept, and statistics of every batch."""
 
         def one(number: int) -> tuple[Tensor, Values, Statistics]:
-            raise_if(should_stop)
+            raise_if_stopped(should_stop)
             images, own = batches[number], Statistics()
             taken = own if measured else None
             tape, keep = self.tapes[len(images)], self._keep[len(images)]

@@ -1,6 +1,7 @@
 """Refine a plan by a few measured moves: exchanges between two groups at equal cost."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
@@ -17,7 +18,7 @@ from workbench.errors import SettingsError
 from workbench.groups import Groups
 from workbench.model import Model, with_data
 from workbench.plan import PruningPlan
-from workbench.progress import Progress, Report, ShouldStop, ignore, never
+from workbench.progress import Progress, Report, ShouldStop, StoppedError, ignore, never
 from workbench.trials import Bench, TrialSettings
 
 MAX_EVALUATIONS = 1_000
@@ -120,13 +121,14 @@ def refine(
     Raises:
         SettingsError: If ``evaluations`` is out of range.
         PlanError: If the curves do not fit the plan.
+        StoppedError: If it was stopped before the plan itself was measured.
     """
     if not 2 <= evaluations <= MAX_EVALUATIONS:
         raise SettingsError(
             f"{evaluations} evaluations were asked for.",
             f"Choose 2 to {MAX_EVALUATIONS}: the plan itself is the first.",
         )
-    model = with_data(model, data)
+    model = with_data(model, data, should_stop)
     held = {name: plan.sparsities.get(name, 0.0) for name in locked or {}}
     members = tuple(
         group for group in groups.prunable
@@ -145,11 +147,11 @@ def refine(
         model, data, groups, settings or TrialSettings(), device=device, should_stop=should_stop
     )
     climb = _Climb(bench, plan, pool, budget, evaluations, report)
-    for rival in rivals:
-        if not should_stop():
+    with suppress(StoppedError):
+        for rival in rivals:
             climb.compare(rival)
-    while not should_stop() and climb.step():
-        pass
+        while climb.step():
+            pass
     return climb.result()
 
 
@@ -173,7 +175,7 @@ class _Climb:
             return
         found = self._bench.score(rival)
         self._measured += 1
-        if found.samples == self._first.samples and found.loss < self._best.loss:
+        if found.loss < self._best.loss:
             self._plan, self._best = rival, found
             self._open = self._exchanges()
         message = f"{rival.allocation}: loss {found.loss:.4f}"
@@ -189,8 +191,6 @@ class _Climb:
         )
         found = self._bench.score(plan)
         self._measured += 1
-        if found.samples < self._first.samples:
-            return False  # stopped in the middle
         accepted = found.loss < self._best.loss
         self._moves.append(Move(more, less, found.loss, found.accuracy, accepted))
         if accepted:

@@ -16,7 +16,15 @@ from workbench.errors import SettingsError
 from workbench.method import Method
 from workbench.model import check_fit
 from workbench.names import suggest
-from workbench.progress import Progress, Report, ShouldStop, ignore, never
+from workbench.progress import (
+    Progress,
+    Report,
+    ShouldStop,
+    StoppedError,
+    ignore,
+    never,
+    raise_if_stopped,
+)
 from workbench.prune import Pruned
 from workbench.reconstruct import RepairStep as RepairStep
 from workbench.reconstruct import affordable_images, reconstruct_
@@ -261,36 +269,53 @@ class _FullRepair:
     ) -> tuple[nn.Module | None, RepairRecord]:  # fmt: skip
         """The repaired module and what was done; no module where nothing is better."""
         module = copy.deepcopy(self._raw)
+        try:
+            return self._judged(module, report, should_stop)
+        except StoppedError:
+            return None, RepairRecord(notes=(_STOPPED,))
+
+    def _judged(
+        self, module: nn.Module, report: Report, should_stop: ShouldStop
+    ) -> tuple[nn.Module | None, RepairRecord]:  # fmt: skip
+        """Reconstruct a module in place, and take what comes closest to the dense one."""
         done = reconstruct_(
             module, self._dense, self._fitting, masks=self._pruned.masks,
             kept=self._pruned.kept_outputs, report=report, should_stop=should_stop,
             seed=self._seed,
         )  # fmt: skip
         if done is None:
-            return None, RepairRecord(notes=(_STOPPED,))
+            raise StoppedError
         modules: dict[str, nn.Module | None] = {"none": None, "full": module}
         if has_batch_norm(self._raw):
-            modules["bn"] = self._with_statistics(self._fitting[:JUDGING_STATISTICS])
-        wanted = _log_probabilities(self._dense, self._judging)
+            few = self._fitting[:JUDGING_STATISTICS]
+            modules["bn"] = self._with_statistics(few, should_stop)
+        wanted = _log_probabilities(self._dense, self._judging, should_stop)
         distances = {
-            name: _distance(wanted, _log_probabilities(candidate or self._raw, self._judging))
+            name: _distance(
+                wanted, _log_probabilities(candidate or self._raw, self._judging, should_stop)
+            )
             for name, candidate in modules.items()
         }
         chosen = min(distances, key=lambda name: (distances[name], name != "none"))
         if chosen == "bn":
-            modules["bn"] = self._with_statistics(self._fitting)
+            modules["bn"] = self._with_statistics(self._fitting, should_stop)
         return modules[chosen], RepairRecord(done.steps, chosen, distances, done.notes)
 
-    def _with_statistics(self, images: Tensor) -> nn.Module:
+    def _with_statistics(self, images: Tensor, should_stop: ShouldStop) -> nn.Module:
         module = copy.deepcopy(self._raw)
-        reestimate_batch_norm_(module, images)
+        if not reestimate_batch_norm_(module, images, should_stop=should_stop):
+            raise StoppedError
         return module
 
 
 @torch.no_grad()
-def _log_probabilities(module: nn.Module, images: Tensor) -> Tensor:
+def _log_probabilities(module: nn.Module, images: Tensor, should_stop: ShouldStop) -> Tensor:
     """``(samples, classes)``; scores that are no numbers make every class unlikely."""
-    scores = torch.cat([module(batch) for batch in images.split(BATCH)])
+    found = []
+    for batch in images.split(BATCH):
+        raise_if_stopped(should_stop)
+        found.append(module(batch))
+    scores = torch.cat(found)
     return scores.double().log_softmax(1).nan_to_num(nan=-1e3, neginf=-1e3)
 
 

@@ -76,7 +76,7 @@ def replacement(
     model_ref = ModelRef.from_dict(arguments["model"])
     device = choose_device(arguments.get("device"))
     folder = replacement_folder(store, workspace_id, model_ref, number)
-    dense, model, data = _open(store, workspace_id, arguments, number)
+    dense, model, data = _open(store, workspace_id, arguments, number, should_stop)
     report(Progress(0, 0, "Measuring the model as it is"))
     kept = load_replacements(store, workspace_id, model_ref, number)
     if kept is None or (kept.digest, kept.data) != (model.digest, data.digest):
@@ -128,16 +128,20 @@ def replacement_folder(
 
 
 def _open(
-    store: Store, workspace_id: str, arguments: Mapping[str, Any], number: int | None
+    store: Store,
+    workspace_id: str,
+    arguments: Mapping[str, Any],
+    number: int | None,
+    should_stop: ShouldStop,
 ) -> tuple[Model, Model, Data]:
     """The dense model, the one to replace weights in, and the data."""
     if number is None:
         data_ref = DataRef.from_dict(arguments["data"])
-        dense = reopen_model(ModelRef.from_dict(arguments["model"]), store)
-        return dense, dense, reopen_data(data_ref, store)
+        dense = reopen_model(ModelRef.from_dict(arguments["model"]), store, should_stop=should_stop)
+        return dense, dense, reopen_data(data_ref, store, should_stop)
     stored = store.run(workspace_id, number)
-    pruned = reopen_run(stored, store)
-    return pruned.dense, pruned.model, reopen_data(stored.data_ref, store)
+    pruned = reopen_run(stored, store, should_stop)
+    return pruned.dense, pruned.model, reopen_data(stored.data_ref, store, should_stop)
 
 
 def _with_result(kept: Replacements, found: Replaced) -> Replacements:

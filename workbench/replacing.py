@@ -25,9 +25,16 @@ from workbench.latency import (
 )
 from workbench.metrics import Score, score
 from workbench.model import Model, check_fit
-from workbench.progress import Progress, Report, ShouldStop, ignore, never
+from workbench.progress import (
+    Progress,
+    Report,
+    ShouldStop,
+    StoppedError,
+    ignore,
+    never,
+)
 from workbench.replacement import get_replacement
-from workbench.replacement.kind import Product, StoppedError, TensorProof
+from workbench.replacement.kind import Product, TensorProof
 from workbench.replacement.settings import ReplacementSettings
 from workbench.speedup import RUNS, write_onnx
 
@@ -208,6 +215,10 @@ def replace_weights(
     scored = _scored(module, data, where, part_of_total(report, _MAKING, _SCORING), should_stop)
     if scored is None:
         return None
+    try:
+        restored = _reads_back(path, product, model, should_stop)
+    except StoppedError:
+        return None
     latency = None
     if timed and product.onnx:
         rest = part_of_total(report, _MAKING + _SCORING, TOTAL - _MAKING - _SCORING)
@@ -216,8 +227,8 @@ def replace_weights(
     return Replaced(
         settings, product.file, path.stat().st_size, len(zlib.compress(product.content, 9)),
         written.sha256, test.accuracy, test.ci_low, test.ci_high, test.samples,
-        validation.accuracy, product.proof, latency, _reads_back(path, product, model),
-        product.notes, time.perf_counter() - start,
+        validation.accuracy, product.proof, latency, restored, product.notes,
+        time.perf_counter() - start,
     )  # fmt: skip
 
 
@@ -277,8 +288,8 @@ def _timed(
     """The former model and the new one in turns, one image, one thread."""
     images = random_images(model.input_shape, 1)
     try:
-        before = write_onnx(model)
-    except ExportError:
+        before = write_onnx(model, should_stop)
+    except (ExportError, StoppedError):
         return None
     passes = [onnx_pass(content, images, 1) for content in (before, product.onnx)]
     times = time_in_turns(passes, RUNS, report=report, should_stop=should_stop)
@@ -287,7 +298,7 @@ def _timed(
     return compare_times("onnxruntime", times[0], times[1], 1, 1)
 
 
-def _reads_back(path: Path, product: Product, model: Model) -> bool:
+def _reads_back(path: Path, product: Product, model: Model, should_stop: ShouldStop) -> bool:
     """Whether the file on disk gives, bit for bit, the network that was measured."""
     if product.model is None:
         return path.read_bytes() == product.content
@@ -299,7 +310,7 @@ def _reads_back(path: Path, product: Product, model: Model) -> bool:
             return path.read_bytes() == product.content
         again = load_model(path)
     else:
-        again = load_compressed(path, None if model.architecture else model)
+        again = load_compressed(path, None if model.architecture else model, should_stop)
     expected = product.model.module.state_dict()
     found = again.module.state_dict()
     return found.keys() == expected.keys() and all(

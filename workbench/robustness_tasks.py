@@ -32,12 +32,13 @@ def robustness(
     Returns:
         ``complete``: whether everything is measured.
     """
-    dense = reopen_model(ModelRef.from_dict(arguments["model"]), store)
+    dense = reopen_model(ModelRef.from_dict(arguments["model"]), store, should_stop=should_stop)
     models: dict[str, Model] = {"dense": dense}
     for number in arguments["runs"]:
-        models[f"run {number}"] = reopen_run(store.run(workspace_id, number), store).model
+        stored = store.run(workspace_id, number)
+        models[f"run {number}"] = reopen_run(stored, store, should_stop).model
     found = measure_robustness(
-        models, reopen_data(DataRef.from_dict(arguments["data"]), store),
+        models, reopen_data(DataRef.from_dict(arguments["data"]), store, should_stop),
         RobustnessSettings.from_dict(arguments["settings"]), cache=robustness_cache(store),
         device=choose_device(arguments.get("device")), report=report, should_stop=should_stop,
     )  # fmt: skip

@@ -50,13 +50,13 @@ def export(
     with storage_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
     if number is None:
-        model, run, dense = reopen_model(model_ref, store), None, None
-        data = reopen_data(DataRef.from_dict(arguments["data"]), store)
+        model, run, dense = reopen_model(model_ref, store, should_stop=should_stop), None, None
+        data = reopen_data(DataRef.from_dict(arguments["data"]), store, should_stop)
     else:
         stored = store.run(workspace_id, number)
-        pruned, run = reopen_run(stored, store), Run.from_dict(stored.record)
+        pruned, run = reopen_run(stored, store, should_stop), Run.from_dict(stored.record)
         model, dense = pruned.model, pruned.dense
-        data = reopen_data(stored.data_ref, store)
+        data = reopen_data(stored.data_ref, store, should_stop)
     try:
         exported = export_model(
             model, data, run.plan if run else None, folder, run=run, dense=dense, accuracy=True,

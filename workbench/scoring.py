@@ -38,6 +38,15 @@ class Look:
         tensor: Tensor = getattr(self.model.module.get_submodule(module), own)
         return tensor.detach()
 
+    def check(self) -> None:
+        """Ask whether the work should end, in the middle of what takes long.
+
+        Raises:
+            StoppedError: If so.
+        """
+        if self.model.evidence is not None:
+            self.model.evidence.check()
+
     def generator(self) -> torch.Generator:
         """Randomness of this layer or group, the same whatever the order of the layers."""
         digest = hashlib.sha256(f"{self.seed} {self.name}".encode()).digest()
@@ -126,6 +135,7 @@ def score_layer(
             "Choose granularity 'channel', or a criterion such as 'l1'.",
         )
     look = Look(criterion, model, seed, layer_name or parameter)
+    look.check()
     with torch.no_grad():
         scores = criterion.weights(look, parameter)
     return _finite(scores, look)
@@ -159,6 +169,7 @@ def score_units(criterion: Criterion, model: Model, group: Group, seed: int = 0)
         group, normalised by their mean).
     """
     look = Look(criterion, model, seed, group.name)
+    look.check()
     if criterion.units is not None:
         with torch.no_grad():
             return _finite(criterion.units(look, group).double().cpu(), look)

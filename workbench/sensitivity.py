@@ -30,9 +30,9 @@ from workbench.loading.samples import sample_folder
 from workbench.model import Model, with_data
 from workbench.plain_points import FULL_REPAIR_SAMPLES, plain_points
 from workbench.plan import digest_of_json
-from workbench.progress import Progress, Report, ShouldStop, ignore, never
+from workbench.progress import Progress, Report, ShouldStop, StoppedError, ignore, never
 from workbench.repair import get_repair
-from workbench.sweep import StoppedError, sweep_of, why_not_replayed
+from workbench.sweep import sweep_of, why_not_replayed
 
 __all__ = [
     "DEFAULT_LEVELS",
@@ -115,7 +115,7 @@ def measure_sensitivity(
         DataError: If the data do not fit the model.
         StorageError: If the cache cannot be read or written.
     """
-    model = with_data(model, data)
+    model = with_data(model, data, should_stop)
     get_criterion(settings.criterion, settings.granularity)
     get_repair(settings.repair)
     groups = find_groups(model, settings.granularity)
@@ -228,7 +228,7 @@ def measure_points(
         should_stop: True ends early; asked before every pass.
         known: Points that were measured before; fast precision builds on them.
     """
-    model = with_data(model, data)
+    model = with_data(model, data, should_stop)
     groups = groups or find_groups(model, settings.granularity)
     try:
         if settings.precision == "fast":

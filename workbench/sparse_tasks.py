@@ -38,7 +38,8 @@ def sparse_training(
     """
     model_ref = ModelRef.from_dict(arguments["model"])
     data_ref = DataRef.from_dict(arguments["data"])
-    model, data = reopen_model(model_ref, store, data_ref), reopen_data(data_ref, store)
+    model = reopen_model(model_ref, store, data_ref, should_stop=should_stop)
+    data = reopen_data(data_ref, store, should_stop)
     after = arguments.get("finetune")
     finetune = None if after is None else FineTuneSettings.from_dict(after)
     asked = SparseTrainingSettings.from_dict(arguments["settings"])

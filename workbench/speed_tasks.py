@@ -37,8 +37,9 @@ def latency(
     """
     data = arguments.get("data")
     dense = reopen_model(
-        ModelRef.from_dict(arguments["model"]), store, DataRef.from_dict(data) if data else None
-    )
+        ModelRef.from_dict(arguments["model"]), store,
+        DataRef.from_dict(data) if data else None, should_stop=should_stop,
+    )  # fmt: skip
     pruned = prune(dense, PruningPlan.from_dict(arguments["plan"]))
     keys: Mapping[str, str] = arguments["keys"]
     speedups: dict[str, LatencyComparison] = {}
@@ -71,8 +72,9 @@ def staircase(
     Returns:
         ``complete``: whether there is a result.
     """
+    model_ref = ModelRef.from_dict(arguments["model"])
     found = measure_staircase(
-        reopen_model(ModelRef.from_dict(arguments["model"]), store), arguments["group"],
+        reopen_model(model_ref, store, should_stop=should_stop), arguments["group"],
         batch=arguments["batch"], threads=arguments["threads"], runtime=arguments["runtime"],
         report=report, should_stop=should_stop,
     )  # fmt: skip

@@ -17,7 +17,15 @@ from workbench.latency import (
     torch_pass,
 )
 from workbench.model import Model
-from workbench.progress import Progress, Report, ShouldStop, ignore, never
+from workbench.progress import (
+    Progress,
+    Report,
+    ShouldStop,
+    StoppedError,
+    abandonable,
+    ignore,
+    never,
+)
 
 RUNS = 60
 
@@ -53,7 +61,10 @@ def measure_speedup(
             report(Progress(number, 2 + runs, "Writing ONNX" if runtime != "torch" else "Loading"))
             if should_stop():
                 return None
-            passes.append(make_pass(model, runtime, batch, threads))
+            try:
+                passes.append(make_pass(model, runtime, batch, threads, should_stop))
+            except StoppedError:
+                return None
 
         def turn(progress: Progress) -> None:
             report(Progress(2 + progress.done, 2 + runs, progress.message))
@@ -64,24 +75,28 @@ def measure_speedup(
     return compare_times(runtime, times[0], times[1], batch, threads)
 
 
-def make_pass(model: Model, runtime: str, batch: int, threads: int) -> Pass:
+def make_pass(
+    model: Model, runtime: str, batch: int, threads: int, should_stop: ShouldStop = never
+) -> Pass:
     """A pass of random images through a model on the CPU, ready to be timed.
 
     Raises:
         ExportError: If it is to run in ONNX Runtime and cannot be written as ONNX.
+        StoppedError: If it should stop.
     """
     images = random_images(model.input_shape, batch)
     if runtime == "torch":
         return torch_pass(model.copy_module().cpu().eval(), images)
-    return onnx_pass(write_onnx(model), images, threads)
+    return onnx_pass(write_onnx(model, should_stop), images, threads)
 
 
-def write_onnx(model: Model) -> bytes:
+def write_onnx(model: Model, should_stop: ShouldStop = never) -> bytes:
     """A model as an ONNX file, as an export writes it.
 
     Raises:
         ExportError: If it cannot be written as ONNX.
+        StoppedError: If it should stop.
     """
     module = model.copy_module().cpu().eval()
     module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    return onnx_bytes(trace(module, model.input_shape), {})
+    return abandonable(lambda: onnx_bytes(trace(module, model.input_shape), {}), should_stop)

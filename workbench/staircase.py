@@ -31,7 +31,15 @@ from workbench.latency import (
 )
 from workbench.model import Model
 from workbench.plan import PruningPlan
-from workbench.progress import Progress, Report, ShouldStop, ignore, never
+from workbench.progress import (
+    Progress,
+    Report,
+    ShouldStop,
+    StoppedError,
+    ignore,
+    never,
+    raise_if_stopped,
+)
 from workbench.prune import Pruned, prune
 from workbench.speedup import write_onnx
 from workbench.thin_onnx import thin_onnx
@@ -158,13 +166,15 @@ def measure_staircase(
     widths = _widths(found, counts)
     passes: list[Pass] = []
     with cpu_threads(threads):
-        maker = _Maker(model, found, groups, runtime, batch, threads)
         total = len(widths) + runs
-        for kept in widths:
-            report(Progress(len(passes), total, f"Cutting {group} to {kept}"))
-            if should_stop():
-                return None
-            passes.append(maker.make(kept))
+        try:
+            maker = _Maker(model, found, groups, runtime, batch, threads, should_stop)
+            for kept in widths:
+                report(Progress(len(passes), total, f"Cutting {group} to {kept}"))
+                raise_if_stopped(should_stop)
+                passes.append(maker.make(kept))
+        except StoppedError:
+            return None
 
         def turn(progress: Progress) -> None:
             report(Progress(len(widths) + progress.done, total, progress.message))
@@ -262,14 +272,17 @@ class _Maker:
         runtime: ``torch`` or ``onnxruntime``.
         batch: Images in a pass.
         threads: CPU threads.
+        should_stop: True raises ``StoppedError``.
     """
 
     def __init__(
-        self, model: Model, group: Group, groups: Groups, runtime: str, batch: int, threads: int
-    ) -> None:
+        self, model: Model, group: Group, groups: Groups, runtime: str, batch: int, threads: int,
+        should_stop: ShouldStop,
+    ) -> None:  # fmt: skip
+        self._should_stop = should_stop
         self._model, self._group, self._groups, self._threads = model, group, groups, threads
         self._images = random_images(model.input_shape, batch)
-        self._content = b"" if runtime == "torch" else write_onnx(model)
+        self._content = b"" if runtime == "torch" else write_onnx(model, should_stop)
         self._thins = True
 
     def make(self, kept: int) -> Pass:
@@ -285,7 +298,7 @@ class _Maker:
                 return self._thinned(pruned)
             except ExportError:
                 self._thins = False
-        return onnx_pass(write_onnx(pruned.model), self._images, self._threads)
+        return onnx_pass(write_onnx(pruned.model, self._should_stop), self._images, self._threads)
 
     def _thinned(self, pruned: Pruned) -> Pass:
         """The dense file with its weights cut, which must give the network's own scores.

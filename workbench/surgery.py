@@ -75,6 +75,7 @@ def weight_losses(look: Look, parameter: str) -> Tensor:
     by its outputs, both damped.
     """
     weight = look.tensor(parameter)
+    look.check()
     slopes = _worth(look, parameter).diagonal()
     inverse = _inverse(look, parameter)
     if inverse.dim() == 3:
@@ -99,6 +100,7 @@ def order_units(look: Look, group: Group) -> Tensor:
     left, total = torch.arange(count), 0.0
     each = -(-count // STEPS)
     while len(left):
+        look.check()
         losses = torch.stack([reader.losses(left) for reader in readers]).sum(0) / 2
         chosen = losses.argsort(stable=True)[: max(1, min(each, len(left) - 1))]
         for place in chosen.tolist():
@@ -111,6 +113,7 @@ def order_units(look: Look, group: Group) -> Tensor:
 
 
 def _reader(look: Look, read: Read) -> Reader:
+    look.check()
     matrix = _matrix(look, read.parameter)
     weighed = _weigh(_worth(look, read.parameter), matrix)
     taps = 1

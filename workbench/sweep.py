@@ -20,7 +20,7 @@ from workbench.device import on_device
 from workbench.groups import Groups
 from workbench.model import Model
 from workbench.plan import PruningPlan
-from workbench.progress import ShouldStop, never
+from workbench.progress import ShouldStop, never, raise_if_stopped
 from workbench.prune import build_masks
 from workbench.repair import BATCH as REPAIR_BATCH
 from workbench.repair import has_batch_norm
@@ -37,10 +37,6 @@ _SHARES = 4
 machine, so that the numbers are."""
 T = TypeVar("T")
 R = TypeVar("R")
-
-
-class StoppedError(Exception):
-    """Raised in the middle of a pass when the work should end."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -242,8 +238,7 @@ class Sweep:
         }
 
     def _raise_if_stopped(self) -> None:
-        if self._should_stop():
-            raise StoppedError
+        raise_if_stopped(self._should_stop)
 
     def _spread(self, work: Callable[[T], R], parts: Iterable[T]) -> list[R]:
         return spread(work, parts, self._device)

@@ -4,6 +4,7 @@ Every task takes the store, the workspace that asks, its arguments, ``report`` a
 Arguments name the model and data by their references (``ModelRef.to_dict()``,
 ``DataRef.to_dict()``), so that the work needs nothing of the server's memory, and what it finds is
 in the store before the result is told: it survives a server that ends and a page nobody looks at.
+A task that is stopped gives what is whole by then, or raises ``StoppedError`` where nothing is.
 """
 
 from collections.abc import Callable, Mapping
@@ -56,8 +57,10 @@ def sensitivity(
     """
     model_ref, ray = ModelRef.from_dict(arguments["model"]), arguments.get("ray")
     curves = measure_sensitivity(
-        reopen_model(model_ref, store, DataRef.from_dict(arguments["data"])),
-        reopen_data(DataRef.from_dict(arguments["data"]), store),
+        reopen_model(
+            model_ref, store, DataRef.from_dict(arguments["data"]), should_stop=should_stop
+        ),
+        reopen_data(DataRef.from_dict(arguments["data"]), store, should_stop),
         SensitivitySettings.from_dict(arguments["settings"]),
         cache=JsonLinesCache(store.curves_folder),
         source=ray_points(ray, factory=model_ref.factory) if ray else None,
@@ -87,7 +90,8 @@ def experiment(
     """
     model_ref = ModelRef.from_dict(arguments["model"])
     data_ref = DataRef.from_dict(arguments["data"])
-    model, data = reopen_model(model_ref, store, data_ref), reopen_data(data_ref, store)
+    model = reopen_model(model_ref, store, data_ref, should_stop=should_stop)
+    data = reopen_data(data_ref, store, should_stop)
     settings = arguments.get("finetune")
     run, pruned = run_experiment(
         model,
@@ -136,10 +140,10 @@ def finetune(
     before = store.run(workspace_id, arguments["run"])
     run, tuned = finetune_and_measure(
         Run.from_dict(before.record),
-        reopen_run(before, store),
-        reopen_data(before.data_ref, store),
+        reopen_run(before, store, should_stop),
+        reopen_data(before.data_ref, store, should_stop),
         FineTuneSettings.from_dict(arguments["finetune"]),
-        teacher=_teacher(store, workspace_id, arguments.get("teacher")),
+        teacher=_teacher(store, workspace_id, arguments.get("teacher"), should_stop),
         report=report,
         should_stop=should_stop,
         device=choose_device(arguments.get("device")),
@@ -170,8 +174,8 @@ def evaluate(
     Returns:
         ``accuracy, ci_low, ci_high, samples, split``.
     """
-    model = reopen_model(ModelRef.from_dict(arguments["model"]), store)
-    data = reopen_data(DataRef.from_dict(arguments["data"]), store)
+    model = reopen_model(ModelRef.from_dict(arguments["model"]), store, should_stop=should_stop)
+    data = reopen_data(DataRef.from_dict(arguments["data"]), store, should_stop)
     check_fit(model, data)
     split = data.split("test")
     report(Progress(0, 1, f"Classifying {len(split):,} images"))
@@ -190,14 +194,17 @@ def evaluate(
     return measured
 
 
-def _teacher(store: Store, workspace_id: str, asked: Arguments | None) -> Model | None:
+def _teacher(
+    store: Store, workspace_id: str, asked: Arguments | None, should_stop: ShouldStop
+) -> Model | None:
     """The model whose answers are learnt: that of a ``run``, by its number, or a ``sample``."""
     if not asked:
         return None
     if "run" in asked:
         stored = store.run(workspace_id, asked["run"])
-        return replace(reopen_run(stored, store).model, name=stored.name)
-    return reopen_model(ModelRef(name=asked["sample"], sample=asked["sample"]), store)
+        return replace(reopen_run(stored, store, should_stop).model, name=stored.name)
+    sample = ModelRef(name=asked["sample"], sample=asked["sample"])
+    return reopen_model(sample, store, should_stop=should_stop)
 
 
 TASKS: dict[str, StoreTask] = {

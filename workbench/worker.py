@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TextIO
 
 from workbench.errors import JobError, WorkbenchError
-from workbench.progress import Progress, Report, ShouldStop
+from workbench.progress import Progress, Report, ShouldStop, StoppedError
 
 Values = Mapping[str, object]
 Task = Callable[[str, Values, Report, ShouldStop], Values]
@@ -142,8 +142,12 @@ def serve(load_tasks: Callable[[], Mapping[str, Task]]) -> None:
         outbox.send("begun")
         task = tasks[str(request["task"])]
         arguments: Values = request["arguments"]  # type: ignore[assignment]
-        result = task(str(request["owner"]), arguments, outbox.report, inbox.should_stop)
-        outbox.send("result", result=dict(result), stopped=inbox.stopped)
+        try:
+            found = task(str(request["owner"]), arguments, outbox.report, inbox.should_stop)
+            result: Values | None = dict(found)
+        except StoppedError:  # with nothing to show for it
+            result = None
+        outbox.send("result", result=result, stopped=inbox.stopped)
     except BaseException as error:
         fault = _explained(error)
         outbox.send("error", message=fault.message, hint=fault.hint)

@@ -14,10 +14,10 @@ from workbench.errors import PlanError, WorkbenchError
 from workbench.loading import load_model
 from workbench.model import check_fit
 from workbench.plan import PruningPlan
+from workbench.progress import StoppedError
 from workbench.quick_check import Check, QuickChecker
 from workbench.sensitivity import measure_sensitivity
 from workbench.store import DataRef
-from workbench.sweep import StoppedError
 from workbench.ui import bench
 from workbench.ui.plan_record import SETTING
 from workbench.ui.quick_checks import QuickChecks, Wish

@@ -431,7 +431,7 @@ def test_evidence_is_gathered_once_and_another_kind_need_not_wait(tmp_path) -> N
     evidence = Evidence(stripes_data, tmp_path)
     begun, go_on, calls = threading.Event(), threading.Event(), []
 
-    def slow(_data: Data, seed: int) -> dict[str, Tensor]:
+    def slow(_data: Data, seed: int, _should_stop: object) -> dict[str, Tensor]:
         calls.append(seed)
         begun.set()
         assert go_on.wait(10)
@@ -442,7 +442,7 @@ def test_evidence_is_gathered_once_and_another_kind_need_not_wait(tmp_path) -> N
         thread.start()
     assert begun.wait(10)
     assert not evidence.knows("m", "slow")
-    quick = evidence.recall("m", "quick", lambda _data, _seed: {"y": torch.zeros(1)})
+    quick = evidence.recall("m", "quick", lambda *_: {"y": torch.zeros(1)})
     assert quick["y"].tolist() == [0]
     go_on.set()
     for thread in threads:

@@ -90,8 +90,10 @@ def test_networks_are_timed_in_turns() -> None:
 
 
 def test_a_stop_ends_after_a_whole_turn() -> None:
-    asked = iter([False, True])
-    times = time_in_turns([lambda: None, lambda: None], 9, should_stop=lambda: next(asked))
+    told: list[object] = []
+    times = time_in_turns(
+        [lambda: None, lambda: None], 9, report=told.append, should_stop=lambda: len(told) > 1
+    )
     assert [len(own) for own in times] == [2, 2]
 
 
@@ -108,7 +110,7 @@ def test_a_disturbed_pass_is_timed_again_but_not_for_ever(
     monkeypatch.setattr("workbench.latency._interruptions", lambda: next(busy))
     assert time_in_turns([lambda: None], 3) == [[9, 10, 11]], "three spare passes, all disturbed"
     warm = iter([10.0, 1.0])
-    monkeypatch.setattr("workbench.latency._warm_up", lambda run: next(warm))
+    monkeypatch.setattr("workbench.latency._warm_up", lambda *_: next(warm))
     both = [lambda: None, lambda: None]
     assert time_in_turns(both, 2) == [[12, 14], [13, 15]], "one is long, so none is repeated"
 

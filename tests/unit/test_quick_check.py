@@ -11,12 +11,12 @@ from workbench.loading import load_data, load_model
 from workbench.metrics import score
 from workbench.model import Model
 from workbench.plan import PruningPlan
+from workbench.progress import StoppedError
 from workbench.prune import prune
 from workbench.quick_check import QuickChecker
 from workbench.quick_replay import choose_starts
 from workbench.repair import repair
 from workbench.sampling import DenseOutputs, PairedSample
-from workbench.sweep import StoppedError
 from workbench.tape import Tape
 
 DATA = stripes_data()

@@ -9,7 +9,7 @@ from workbench.errors import ExportError, SettingsError
 from workbench.groups import find_groups
 from workbench.latency import RUNTIMES, LatencyComparison
 from workbench.plan import PruningPlan
-from workbench.progress import ignore, never
+from workbench.progress import StoppedError, ignore, never
 from workbench.prune import prune
 from workbench.saving import encode_pruned, measure_saving, theoretical_speedup
 from workbench.speed_tasks import MAX_LATENCIES
@@ -97,9 +97,14 @@ def test_a_timing_is_kept_in_the_workspace(store):
 def test_a_timing_that_was_stopped_is_not_kept(store):
     workspace = store.create_workspace()
     asked = request(plan=PruningPlan().to_dict(), keys={"torch": "k"})
-    assert TASKS["latency"](store, workspace, asked, ignore, lambda: True) == {"speedups": {}}
+    told: list[object] = []
+    begun = lambda: bool(told)  # noqa: E731  reading the model is over then
+    assert TASKS["latency"](store, workspace, asked, told.append, begun) == {"speedups": {}}
     asked = request(group="hidden.0", runtime="torch", key="k")
-    assert TASKS["staircase"](store, workspace, asked, ignore, lambda: True) == {"complete": False}
+    told.clear()
+    assert TASKS["staircase"](store, workspace, asked, told.append, begun) == {"complete": False}
+    with pytest.raises(StoppedError):
+        TASKS["staircase"](store, workspace, asked, ignore, lambda: True)
     assert not store.open_workspace(workspace).settings
 
 

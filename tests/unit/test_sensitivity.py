@@ -229,13 +229,10 @@ def test_every_point_is_reported_as_it_comes(model, data):
 def test_stop_keeps_whole_points_and_resume_measures_the_rest(model, data, tmp_path):
     whole = measure_sensitivity(model, data, SETTINGS)
     cache = JsonLinesCache(tmp_path)
-    asked = []
-
-    def stop_in_the_middle():
-        asked.append(True)
-        return len(asked) > 7  # a pass for the batch and one a point: in the second part
-
-    part = measure_sensitivity(model, data, SETTINGS, cache=cache, should_stop=stop_in_the_middle)
+    told = []
+    part = measure_sensitivity(
+        model, data, SETTINGS, cache=cache, report=told.append, should_stop=lambda: len(told) > 3
+    )
     assert (part.complete, part.evaluations, len(part.points)) == (False, 4, 3)
     assert part.points == tuple(point for point in whole.points if point.level == 0.6)
     seen = []

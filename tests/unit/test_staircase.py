@@ -72,7 +72,7 @@ def test_in_onnx_runtime_the_thinner_files_give_the_thinner_networks_scores(time
     _, outputs = timed
     written = []
     real = staircase.write_onnx
-    monkeypatch.setattr(staircase, "write_onnx", lambda model: written.append(1) or real(model))
+    monkeypatch.setattr(staircase, "write_onnx", lambda *given: written.append(1) or real(*given))
     measure_staircase(SMALL, "fc", counts=[1, 4], runs=RUNS, groups=GROUPS)
     assert len(written) == 1, "the thinner ones were cut out of the dense one's file"
     images = torch.rand(1, 1, 6, 6, generator=torch.Generator().manual_seed(0))
@@ -84,7 +84,7 @@ def test_in_onnx_runtime_the_thinner_files_give_the_thinner_networks_scores(time
 def test_a_file_that_cannot_be_cut_is_written_anew(timed, monkeypatch):
     written = []
     content = staircase.write_onnx(SMALL)
-    monkeypatch.setattr(staircase, "write_onnx", lambda model: written.append(1) or content)
+    monkeypatch.setattr(staircase, "write_onnx", lambda *_: written.append(1) or content)
 
     def refuse(*arguments):
         raise ExportError("no", "")
@@ -97,7 +97,7 @@ def test_a_file_that_cannot_be_cut_is_written_anew(timed, monkeypatch):
 def test_other_scores_of_a_cut_file_are_noticed(timed, monkeypatch):
     written = []
     real = staircase.write_onnx
-    monkeypatch.setattr(staircase, "write_onnx", lambda model: written.append(1) or real(model))
+    monkeypatch.setattr(staircase, "write_onnx", lambda *given: written.append(1) or real(*given))
     monkeypatch.setattr(staircase, "thin_onnx", lambda content, *rest: content)
     measure_staircase(SMALL, "fc", counts=[1], runs=RUNS, groups=GROUPS)
     assert len(written) == 2

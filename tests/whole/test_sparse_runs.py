@@ -12,7 +12,7 @@ from workbench.cli import main, sparse_verb
 from workbench.errors import SettingsError
 from workbench.experiment import Run
 from workbench.finetune_settings import FineTuneSettings
-from workbench.progress import ignore, never
+from workbench.progress import StoppedError, ignore, never
 from workbench.reopen import reopen_data, reopen_run
 from workbench.run_export import export
 from workbench.sparse_training import SparseTrainingSettings
@@ -126,7 +126,11 @@ def test_a_stop_keeps_what_is_done_and_tries_no_further_strength(store, workspac
 
 def test_a_stop_before_the_first_epoch_leaves_no_run(store, workspace):
     settings = SparseTrainingSettings(method="l0", training=BRIEF)
-    assert do(store, workspace, ask(settings), should_stop=lambda: True) == []
+    heard: list[object] = []
+    stop = lambda: bool(heard)  # noqa: E731
+    assert do(store, workspace, ask(settings), heard.append, stop) == []
+    with pytest.raises(StoppedError):
+        do(store, workspace, ask(settings), should_stop=lambda: True)
     assert not store.runs(workspace)
 
 

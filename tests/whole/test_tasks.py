@@ -12,7 +12,7 @@ from workbench.jobs import Jobs, JobView, worker_command
 from workbench.loading import load_data, load_model
 from workbench.metrics import measure
 from workbench.plan import PruningPlan
-from workbench.progress import Progress, ignore, never
+from workbench.progress import Progress, StoppedError, ignore, never
 from workbench.reopen import reopen_run
 from workbench.sensitivity import SensitivityCurves, SensitivitySettings, measure_sensitivity
 from workbench.store import DataRef, ModelRef, Store
@@ -71,14 +71,10 @@ def test_sensitivity_leaves_on_the_bench_what_the_core_measures(
 
 
 def test_sensitivity_that_was_stopped_goes_on_where_it_ended(store: Store, workspace: str) -> None:
-    asked: list[int] = []
-
-    def stop_soon() -> bool:
-        asked.append(1)
-        return len(asked) > 6  # a pass for the batch, four cuts, a pass for the batch
-
+    told: list[Progress] = []
     run = TASKS["sensitivity"]
-    assert run(store, workspace, sensitivity_request(), ignore, stop_soon)["complete"] is False
+    stopped = run(store, workspace, sensitivity_request(), told.append, lambda: len(told) > 2)
+    assert stopped["complete"] is False
     part = kept_curves(store, workspace)
     assert run(store, workspace, sensitivity_request(), ignore, never)["complete"] is True
     whole = kept_curves(store, workspace)
@@ -186,8 +182,13 @@ def test_training_a_run_further_makes_another_run(store: Store, workspace: str) 
 
 
 def test_an_experiment_stopped_at_once_leaves_no_run(store: Store, workspace: str) -> None:
-    result = TASKS["experiment"](store, workspace, experiment_request(), ignore, lambda: True)
+    told: list[Progress] = []
+    result = TASKS["experiment"](
+        store, workspace, experiment_request(), told.append, lambda: bool(told)
+    )
     assert result == {"run": None}
+    with pytest.raises(StoppedError):
+        TASKS["experiment"](store, workspace, experiment_request(), ignore, lambda: True)
     assert store.runs(workspace) == ()
 
 

@@ -174,8 +174,9 @@ def test_a_worker_keeps_trials_and_seconds_in_the_workspace(tmp_path, model, dat
     kept = store.open_workspace(workspace).settings
     assert done["key"] == trial_key(model.digest, data.digest, asked)
     assert Trial.from_dict(kept[TRIALS][done["key"]]).own.method == "l2"
+    told: list[Progress] = []
     stopped = TASKS["trying"](
-        store, workspace, both | {"settings": asked.to_dict()}, ignore, lambda: True
+        store, workspace, both | {"settings": asked.to_dict()}, told.append, lambda: bool(told)
     )
     assert stopped == {"key": ""}
 

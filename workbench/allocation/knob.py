@@ -42,6 +42,7 @@ def smallest_level(pool: Pool, levels: Levels, budget: Budget) -> int:
     if kept(high) > budget.kept:
         raise unmet(pool, budget, kept(high))
     while high - low > 1:
+        pool.check()
         middle = (low + high) // 2
         if kept(middle) <= budget.kept:
             high = middle
@@ -66,6 +67,7 @@ def nearest_level(pool: Pool, levels: Levels, sparsity: float) -> int:
     if most < wanted and pool.kind in ("weight", "channel") and pool.multiple == 1:
         raise too_sparse(pool, sparsity, most)
     while high - low > 1:
+        pool.check()
         middle = (low + high) // 2
         if gone(middle) >= wanted:
             high = middle

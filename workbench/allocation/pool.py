@@ -140,6 +140,15 @@ class Pool(Members):
     curves: SensitivityCurves | None = None
     trade_off: float = 1.0
 
+    def check(self) -> None:
+        """Ask whether the work should end.
+
+        Raises:
+            StoppedError: If the model's evidence says so.
+        """
+        if self.model.evidence is not None:
+            self.model.evidence.check()
+
     def scores(
         self, change: Callable[[Tensor], Tensor] = lambda scores: scores
     ) -> Iterator[Tensor]:

@@ -1,6 +1,7 @@
 """Running an arena: curves where they are needed, then the plans, then every measurement."""
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -21,7 +22,15 @@ from workbench.groups import Groups, find_groups
 from workbench.metrics import Score
 from workbench.model import Model, with_data
 from workbench.plan import PruningPlan, digest_of_json
-from workbench.progress import Progress, Report, ShouldStop, ignore, never
+from workbench.progress import (
+    Progress,
+    Report,
+    ShouldStop,
+    StoppedError,
+    ignore,
+    never,
+    raise_if_stopped,
+)
 from workbench.refine import RIVALS
 from workbench.repair import has_batch_norm
 from workbench.sensitivity import measure_sensitivity
@@ -69,7 +78,7 @@ def run_arena(
         PlanError: If no group can be pruned, or the person's plan does not fit the model.
         StorageError: If a cache cannot be read or written.
     """
-    model = with_data(model, data)
+    model = with_data(model, data, should_stop)
     groups = groups or find_groups(model, settings.granularity)
     groups.require_prunable()
     if curves is None and needs_curves(settings):
@@ -83,7 +92,7 @@ def run_arena(
         by_curves = digest_of_json(curves.to_dict()["points"])
     memory = _Memory(cache, bench.key, _refining_key(settings, by_curves))
     work = _Run(bench, memory, report, should_stop)
-    if not should_stop():
+    with suppress(StoppedError):
         everybody = _planned(model, groups, settings, curves, latencies, report, should_stop)
         work.run(everybody, settings.refine)
     return Arena(
@@ -154,12 +163,11 @@ def _planned(
     model: Model, groups: Groups, settings: ArenaSettings, curves: SensitivityCurves | None,
     latencies: LatencyTable | None, report: Report, should_stop: ShouldStop,
 ) -> tuple[Contender, ...]:  # fmt: skip
-    """Every plan; none at all where stopped."""
+    """Every plan; ``StoppedError`` where stopped."""
     total = len(methods_of(settings)) * len(settings.factors)
     found: list[Contender] = []
     for contender in contenders(model, groups, settings, curves, latencies):
-        if should_stop():
-            return ()
+        raise_if_stopped(should_stop)
         found.append(contender)
         report(Progress(min(len(found), total), total, "Making the plans"))
     return tuple(found)

@@ -48,8 +48,10 @@ def arena(
         ``key`` of the arena (see ``load_arena``) and ``complete``.
     """
     data_ref = DataRef.from_dict(arguments["data"])
-    model = reopen_model(ModelRef.from_dict(arguments["model"]), store, data_ref)
-    data = reopen_data(data_ref, store)
+    model = reopen_model(
+        ModelRef.from_dict(arguments["model"]), store, data_ref, should_stop=should_stop
+    )
+    data = reopen_data(data_ref, store, should_stop)
     settings = ArenaSettings.from_dict(arguments["settings"])
     device = choose_device(arguments.get("device"))
     points = JsonLinesCache(store.curves_folder)

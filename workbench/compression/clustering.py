@@ -9,6 +9,7 @@ from torch import Tensor
 
 from workbench.compression.kmeans import assign, cluster_values
 from workbench.errors import ExportError
+from workbench.progress import ShouldStop, never, raise_if_stopped
 
 _CLOSE = 2.0**-10
 """Largest relative error of a number that is kept in 16 bits."""
@@ -57,7 +58,9 @@ class Clustered:
         return {name: found[name] for name in self.names}
 
 
-def cluster_tensors(tensors: Mapping[str, Tensor], bits: int) -> Clustered:
+def cluster_tensors(
+    tensors: Mapping[str, Tensor], bits: int, should_stop: ShouldStop = never
+) -> Clustered:
     """Give every weight tensor at most ``2**bits - 1`` different values besides zero.
 
     Zeros stay exactly zero, with a code of their own: pruning survives.
@@ -65,13 +68,16 @@ def cluster_tensors(tensors: Mapping[str, Tensor], bits: int) -> Clustered:
     Args:
         tensors: A state dict, float32 and whole numbers.
         bits: Of a code, 2 to 8.
+        should_stop: Asked before every tensor and every round of its clustering.
 
     Raises:
+        StoppedError: If it should stop.
         ExportError: If a tensor is neither float32 nor whole numbers, or not finite.
     """
     clustered, others, same = {}, {}, {}
     first: dict[tuple[object, ...], str] = {}
     for name, tensor in tensors.items():
+        raise_if_stopped(should_stop)
         _check_kind(name, tensor)
         place = (
             tensor.data_ptr(), tensor.storage_offset(), tuple(tensor.shape), tensor.stride()
@@ -81,7 +87,7 @@ def cluster_tensors(tensors: Mapping[str, Tensor], bits: int) -> Clustered:
             continue
         first[place] = name
         if tensor.is_floating_point() and tensor.ndim >= 2:
-            clustered[name] = _cluster(tensor, 2**bits - 1)
+            clustered[name] = _cluster(tensor, 2**bits - 1, should_stop)
         else:
             others[name] = rounded(tensor.detach().cpu())
     return Clustered(clustered, others, same, tuple(tensors))
@@ -122,10 +128,10 @@ def fits_in_half(tensor: Tensor) -> bool:
     return bool((error <= _CLOSE * tensor.abs()).all())
 
 
-def _cluster(weight: Tensor, num_values: int) -> ClusteredTensor:
+def _cluster(weight: Tensor, num_values: int, should_stop: ShouldStop) -> ClusteredTensor:
     numbers = weight.detach().cpu().contiguous().numpy()
     alive = numbers != 0
-    book = cluster_values(numbers[alive], num_values)
+    book = cluster_values(numbers[alive], num_values, should_stop)
     values = np.unique(_round_values(book.centroids.astype(np.float32)))
     values = values[values != 0]
     codes = np.zeros(numbers.shape, dtype=np.uint8)

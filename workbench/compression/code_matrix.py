@@ -4,12 +4,16 @@ import numpy as np
 
 from workbench.compression.huffman import BitReader, BitWriter, Words
 from workbench.compression.range_coder import Coder, Counts
+from workbench.progress import ShouldStop, never, raise_if_stopped
 
 LONGEST_RUN = 31
 _DENSITIES = 12
+_ASK_EVERY = 4_096
 
 
-def code_matrix(coder: Coder, codes: np.ndarray, num_codes: int) -> None:
+def code_matrix(
+    coder: Coder, codes: np.ndarray, num_codes: int, should_stop: ShouldStop = never
+) -> None:
     """Code every entry of a matrix: whether it is zero, and where it is not, which code it has.
 
     How likely a zero is depends on how many entries of the same row and of the same column were
@@ -20,15 +24,18 @@ def code_matrix(coder: Coder, codes: np.ndarray, num_codes: int) -> None:
         codes: int64 ``(rows, columns)``; 0 is a pruned weight, 1 to ``num_codes`` the centroids.
             Filled in place where ``coder`` reads.
         num_codes: How many centroids there are.
+        should_stop: Asked before every row.
 
     Raises:
         ValueError: If what is read is no code.
+        StoppedError: If it should stop.
     """
     depth = max(0, num_codes - 1).bit_length()
     zero_counts: list[Counts] = [[0, 0] for _ in range(_DENSITIES * _DENSITIES)]
     tree: list[Counts] = [[0, 0] for _ in range(1 << depth)]
     in_columns = [0] * codes.shape[1]
     for number, row in enumerate(codes.tolist()):
+        raise_if_stopped(should_stop)
         in_row = 0
         for column, entry in enumerate(row):
             density = _DENSITIES * _level(in_columns[column], number) + _level(in_row, column)
@@ -55,13 +62,19 @@ def _code_number(coder: Coder, number: int, depth: int, tree: list[Counts]) -> i
     return node - (1 << depth)
 
 
-def write_words(writer: BitWriter, codes: np.ndarray, num_codes: int) -> None:
+def write_words(
+    writer: BitWriter, codes: np.ndarray, num_codes: int, should_stop: ShouldStop = never
+) -> None:
     """Write a matrix in Huffman's words: how many zeros come first, then the code, again and again.
 
     Args:
         writer: Gets the words, and before them their lengths.
         codes: As in ``code_matrix``.
         num_codes: How many centroids there are.
+        should_stop: Asked now and then.
+
+    Raises:
+        StoppedError: If it should stop.
 
     Reference:
         Han et al. 2016, "Deep Compression", section 3.3 and figure 2 (relative index).
@@ -77,27 +90,33 @@ def write_words(writer: BitWriter, codes: np.ndarray, num_codes: int) -> None:
     writer.write(len(places), 32)
     runs.write_lengths(writer)
     numbers.write_lengths(writer)
-    for filler, run, code in zip(
-        fillers.tolist(), rest.tolist(), flat[places].tolist(), strict=True
-    ):
+    words = zip(fillers.tolist(), rest.tolist(), flat[places].tolist(), strict=True)
+    for number, (filler, run, code) in enumerate(words):
+        if number % _ASK_EVERY == 0:
+            raise_if_stopped(should_stop)
         for _ in range(filler):
             runs.write(writer, LONGEST_RUN)
         runs.write(writer, run)
         numbers.write(writer, code - 1)
 
 
-def read_words(reader: BitReader, codes: np.ndarray, num_codes: int) -> None:
+def read_words(
+    reader: BitReader, codes: np.ndarray, num_codes: int, should_stop: ShouldStop = never
+) -> None:
     """The reverse of ``write_words``, into ``codes``, which is zero before.
 
     Raises:
         ValueError: If what is read is no code.
+        StoppedError: If it should stop.
     """
     flat = codes.reshape(-1)
     count = reader.read(32)
     runs = Words.read_lengths(reader, LONGEST_RUN + 1)
     numbers = Words.read_lengths(reader, num_codes)
     place = -1
-    for _ in range(count):
+    for number in range(count):
+        if number % _ASK_EVERY == 0:
+            raise_if_stopped(should_stop)
         run = LONGEST_RUN
         while run == LONGEST_RUN:
             run = runs.read(reader)

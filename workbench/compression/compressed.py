@@ -37,6 +37,7 @@ from workbench.compression.range_coder import BITS_AT_LEAST, Decoder, Encoder
 from workbench.errors import LoadError
 from workbench.loading import limits
 from workbench.model import Model
+from workbench.progress import ShouldStop, never
 from workbench.replacement.settings import CODINGS
 
 SUFFIX = ".pwc"
@@ -63,13 +64,19 @@ class Compressed:
     coding: str
 
 
-def compress(model: Model, clustered: Clustered, coding: str = "range") -> bytes:
+def compress(
+    model: Model, clustered: Clustered, coding: str = "range", should_stop: ShouldStop = never
+) -> bytes:
     """Write a clustered network as one file.
 
     Args:
         model: What the network is; its weights are not looked at.
         clustered: The weights.
         coding: A name in ``CODINGS``.
+        should_stop: Asked many times while the codes are written.
+
+    Raises:
+        StoppedError: If it should stop.
     """
     names = list(clustered.names)
     rows: list[list[Any]] = []
@@ -83,24 +90,28 @@ def compress(model: Model, clustered: Clustered, coding: str = "range") -> bytes
         "n": model.num_classes, "m": model.name, "d": model.data_name, "c": coding, "t": rows,
     }  # fmt: skip
     packed = _deflate(json.dumps(header, separators=(",", ":")).encode())
-    codes = _write_codes(clustered.clustered, coding)
+    codes = _write_codes(clustered.clustered, coding, should_stop)
     content = MAGIC + len(packed).to_bytes(3, "big") + packed + b"".join(plain) + codes
     return content + zlib.crc32(content).to_bytes(_TAIL, "big")
 
 
-def decompress(content: bytes, name: str = "The file") -> Compressed:
+def decompress(
+    content: bytes, name: str = "The file", should_stop: ShouldStop = never
+) -> Compressed:
     """Read a file that ``compress`` wrote.
 
     Args:
         content: The file.
         name: What messages call it.
+        should_stop: Asked many times while the codes are read.
 
     Raises:
+        StoppedError: If it should stop.
         LoadError: If it is something else, damaged, or claims more than it can hold.
     """
     header, rest = _split(content, name)
     try:
-        return _Reading(header, rest).compressed()
+        return _Reading(header, rest, should_stop).compressed()
     except (ValueError, TypeError, KeyError, IndexError, OverflowError) as error:
         reason = str(error) if isinstance(error, ValueError) else "its header is not whole."
         raise LoadError(f"{name} cannot be restored: {reason}", _AGAIN) from error
@@ -130,15 +141,17 @@ def _matrix(codes: np.ndarray) -> np.ndarray:
     return codes.reshape(len(codes), -1).astype(np.int64)
 
 
-def _write_codes(tensors: Mapping[str, ClusteredTensor], coding: str) -> bytes:
+def _write_codes(
+    tensors: Mapping[str, ClusteredTensor], coding: str, should_stop: ShouldStop
+) -> bytes:
     if coding == "huffman":
         writer = BitWriter()
         for entry in tensors.values():
-            write_words(writer, _matrix(entry.codes), len(entry.values))
+            write_words(writer, _matrix(entry.codes), len(entry.values), should_stop)
         return writer.finish()
     encoder = Encoder()
     for entry in tensors.values():
-        code_matrix(encoder, _matrix(entry.codes), len(entry.values))
+        code_matrix(encoder, _matrix(entry.codes), len(entry.values), should_stop)
     return encoder.finish()
 
 
@@ -182,8 +195,8 @@ class _Reading:
     Every method raises ``ValueError`` with a sentence where something is wrong.
     """
 
-    def __init__(self, header: dict[str, Any], content: bytes) -> None:
-        self._header, self._content = header, content
+    def __init__(self, header: dict[str, Any], content: bytes, should_stop: ShouldStop) -> None:
+        self._header, self._content, self._should_stop = header, content, should_stop
         self._place = 0
         self._rows = header["t"]
         self._coding = header["c"]
@@ -261,9 +274,9 @@ class _Reading:
         for name, shape, _, count in rows:
             codes = np.zeros((shape[0], prod(shape[1:])), dtype=np.int64)
             if self._coding == "huffman":
-                read_words(reader, codes, count)
+                read_words(reader, codes, count, self._should_stop)
             else:
-                code_matrix(decoder, codes, count)
+                code_matrix(decoder, codes, count, self._should_stop)
             found[name] = codes.astype(np.uint8).reshape(shape)
         return found
 

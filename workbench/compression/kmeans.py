@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from workbench.errors import SettingsError
+from workbench.progress import ShouldStop, never, raise_if_stopped
 
 MAX_ROUNDS = 300
 
@@ -24,7 +25,9 @@ class Codebook:
     inertia: float
 
 
-def cluster_values(values: np.ndarray, num_centroids: int) -> Codebook:
+def cluster_values(
+    values: np.ndarray, num_centroids: int, should_stop: ShouldStop = never
+) -> Codebook:
     """Find the centroids that lie closest to all values; the same values give the same ones.
 
     Lloyd's rounds on the sorted values, where a cluster is a stretch between two borders, so that a
@@ -35,8 +38,10 @@ def cluster_values(values: np.ndarray, num_centroids: int) -> Codebook:
     Args:
         values: Numbers of any shape, all finite.
         num_centroids: So many, or fewer where there are not so many different values.
+        should_stop: Asked before every round.
 
     Raises:
+        StoppedError: If it should stop.
         SettingsError: If ``num_centroids`` is less than 1.
 
     Reference:
@@ -54,7 +59,10 @@ def cluster_values(values: np.ndarray, num_centroids: int) -> Codebook:
         return Codebook(different, codes, 0.0)
     linear = np.linspace(ordered[0], ordered[-1], num_centroids)
     quantiles = np.quantile(ordered, (np.arange(num_centroids) + 0.5) / num_centroids)
-    ends = [_lloyd(ordered, np.unique(start), num_centroids) for start in (linear, quantiles)]
+    ends = [
+        _lloyd(ordered, np.unique(start), num_centroids, should_stop)
+        for start in (linear, quantiles)
+    ]
     centroids, inertia = min(ends, key=lambda end: end[1])
     codes = assign(flat, centroids).reshape(np.shape(values))
     return Codebook(centroids, codes, inertia)
@@ -71,7 +79,9 @@ def assign(values: np.ndarray, centroids: np.ndarray) -> np.ndarray:
     return np.searchsorted(borders, values, side="left")
 
 
-def _lloyd(ordered: np.ndarray, centroids: np.ndarray, count: int) -> tuple[np.ndarray, float]:
+def _lloyd(
+    ordered: np.ndarray, centroids: np.ndarray, count: int, should_stop: ShouldStop
+) -> tuple[np.ndarray, float]:
     """Move centroids to the means of their stretches until no border moves.
 
     A stretch without values goes; in its place the one that costs most is halved at its mean.
@@ -79,7 +89,7 @@ def _lloyd(ordered: np.ndarray, centroids: np.ndarray, count: int) -> tuple[np.n
     sums = np.concatenate([[0.0], np.cumsum(ordered)])
     squares = np.concatenate([[0.0], np.cumsum(ordered**2)])
     while True:
-        cuts, centroids = _settled(ordered, sums, centroids)
+        cuts, centroids = _settled(ordered, sums, centroids, should_stop)
         costs = np.diff(squares[cuts]) - np.diff(cuts) * centroids**2
         divisible = ordered[cuts[:-1]] < ordered[cuts[1:] - 1]
         dearest = np.argsort(-np.where(divisible, costs, -1.0), kind="stable")
@@ -93,11 +103,12 @@ def _lloyd(ordered: np.ndarray, centroids: np.ndarray, count: int) -> tuple[np.n
 
 
 def _settled(
-    ordered: np.ndarray, sums: np.ndarray, centroids: np.ndarray
+    ordered: np.ndarray, sums: np.ndarray, centroids: np.ndarray, should_stop: ShouldStop
 ) -> tuple[np.ndarray, np.ndarray]:
     """Ends of the stretches, and their means, once they move no more."""
     before = np.zeros(0)
     for _ in range(MAX_ROUNDS):
+        raise_if_stopped(should_stop)
         borders = (centroids[1:] + centroids[:-1]) / 2
         cuts = np.concatenate([[0], np.searchsorted(ordered, borders, "right"), [len(ordered)]])
         cuts = np.unique(cuts)

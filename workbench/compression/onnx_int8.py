@@ -12,7 +12,8 @@ import numpy as np
 from torch import Tensor
 
 from workbench.errors import ExportError
-from workbench.replacement.kind import StoppedError, TensorProof
+from workbench.progress import StoppedError
+from workbench.replacement.kind import TensorProof
 
 if TYPE_CHECKING:
     import onnx

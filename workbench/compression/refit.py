@@ -6,10 +6,10 @@ from workbench.data import Data
 from workbench.errors import ExportError
 from workbench.export.formats import safetensors_bytes
 from workbench.model import Model
-from workbench.progress import Report, ShouldStop
+from workbench.progress import Report, ShouldStop, raise_if_stopped
 from workbench.prune import Masks, Pruned, apply_masks_
 from workbench.repair import repair
-from workbench.replacement.kind import Product, StoppedError, TensorProof
+from workbench.replacement.kind import Product, TensorProof
 from workbench.replacement.settings import ReplacementSettings
 from workbench.speedup import write_onnx
 
@@ -38,13 +38,12 @@ def refitted(
         pruned, data, "full", num_samples=settings.samples, seed=settings.seed, device=device,
         report=report, should_stop=should_stop,
     )  # fmt: skip
-    if should_stop():
-        raise StoppedError
+    raise_if_stopped(should_stop)
     module = repaired.pruned.model.copy_module()
     apply_masks_(module, pruned.masks)
     model = pruned.model.with_module(module)
     return Product(
-        file, safetensors_bytes(module, _record(model)), _onnx(model), model,
+        file, safetensors_bytes(module, _record(model)), _onnx(model, should_stop), model,
         tuple(_proof(name, where, model) for name, where in zeros.items()), tuple(notes),
     )  # fmt: skip
 
@@ -65,9 +64,9 @@ def _record(model: Model) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _onnx(model: Model) -> bytes:
+def _onnx(model: Model, should_stop: ShouldStop) -> bytes:
     try:
-        return write_onnx(model)
+        return write_onnx(model, should_stop)
     except ExportError:
         return b""
 

@@ -13,28 +13,34 @@ from workbench.loading.trial import check_runs
 from workbench.loading.weights import fill
 from workbench.loading.wording import shown
 from workbench.model import Model
+from workbench.progress import ShouldStop, never
 
 
-def load_compressed(path: str | os.PathLike[str], dense: Model | None = None) -> Model:
+def load_compressed(
+    path: str | os.PathLike[str], dense: Model | None = None, should_stop: ShouldStop = never
+) -> Model:
     """Restore the model that a compressed file holds, bit for bit as it was written.
 
     Args:
         path: A ``.pwc`` file.
         dense: A network of the same wiring, where the file's comes from a factory and cannot be
             built from its record alone; its weights do not matter.
+        should_stop: Asked many times while the codes are read.
 
     Raises:
+        StoppedError: If it should stop.
         LoadError: If the file cannot be read, is damaged or no compressed model, or if its
             network cannot be built.
     """
     path = Path(path)
-    return restore(read_compressed(path), shown(path.name), dense)
+    return restore(read_compressed(path, should_stop), shown(path.name), dense)
 
 
-def read_compressed(path: str | os.PathLike[str]) -> Compressed:
+def read_compressed(path: str | os.PathLike[str], should_stop: ShouldStop = never) -> Compressed:
     """What a compressed file holds, without building its network.
 
     Raises:
+        StoppedError: If it should stop.
         LoadError: If the file cannot be read, is damaged or no compressed model.
     """
     path = Path(path)
@@ -46,7 +52,7 @@ def read_compressed(path: str | os.PathLike[str]) -> Compressed:
         raise LoadError(
             f"{name} cannot be read: {error.strerror or error}.", "Choose another file."
         ) from error
-    return decompress(content, name)
+    return decompress(content, name, should_stop)
 
 
 def restore(compressed: Compressed, name: str = "The file", dense: Model | None = None) -> Model:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from workbench.accounting import BYTES_PER_PARAM
 from workbench.data import Data
+from workbench.ensembles.ensemble import Combine
 from workbench.ensembles.registry import ENSEMBLES
 from workbench.ensembles.values import (
     MAX_MEMBERS,
@@ -23,7 +24,16 @@ from workbench.metrics import is_right, measure_size
 from workbench.model import Model, check_fit
 from workbench.outputs import OutputCache
 from workbench.paired import Paired, Proportion, compare_paired
-from workbench.progress import Progress, Report, ShouldStop, ignore, never
+from workbench.progress import (
+    Progress,
+    Report,
+    ShouldStop,
+    StoppedError,
+    abandonable,
+    ignore,
+    never,
+    raise_if_stopped,
+)
 
 FOLDS = 5
 MAX_TRIED = 2_000
@@ -72,16 +82,16 @@ def combine_models(
         if found is None:
             return None
         answers.append(found)
-    table = _Table(data, answers[0], answers[1:], models)
-    combined = tuple(table.combine(name, range(len(models)), settings.seed)
-                     for name in settings.methods)  # fmt: skip
+    table = _Table(data, answers[0], answers[1:], models, should_stop)
     best: dict[str, Combined | None] = {}
     tried: dict[str, int] = {}
-    if settings.search:
-        for unit in UNITS:
+    try:
+        combined = tuple(table.combine(name, range(len(models)), settings.seed)
+                         for name in settings.methods)  # fmt: skip
+        for unit in UNITS if settings.search else ():
             report(Progress(_TOTAL, _TOTAL, f"Searching within the dense model's {_word(unit)}"))
-            best[unit], tried[unit] = table.search(dense, unit, settings, should_stop)
-    if should_stop():
+            best[unit], tried[unit] = table.search(dense, unit, settings)
+    except StoppedError:
         return None
     return Ensembles(
         settings, data.digest, table.member("dense", dense, None), table.members, combined, best,
@@ -101,8 +111,10 @@ class _Table:
     """The answers of all models to the same images, and the labels of these."""
 
     def __init__(
-        self, data: Data, dense: _Answers, answers: Sequence[_Answers], models: Mapping[str, Model]
-    ) -> None:
+        self, data: Data, dense: _Answers, answers: Sequence[_Answers],
+        models: Mapping[str, Model], should_stop: ShouldStop,
+    ) -> None:  # fmt: skip
+        self._should_stop = should_stop
         self._labels = {s: data.split(s).labels for s in ("validation", "test")}
         self._dense = dense
         self._dense_right = is_right(dense.test, self._labels["test"])
@@ -136,8 +148,7 @@ class _Table:
         """
         numbers = list(chosen)
         right = self._judge(method, numbers, seed)
-        make = ENSEMBLES[method].make
-        together = make(self._validation[numbers], self._labels["validation"])
+        together = self._make(method, self._validation[numbers], self._labels["validation"])
         scores = together(self._test[numbers])
         return Combined(
             method, tuple(self.members[n].name for n in numbers),
@@ -145,8 +156,15 @@ class _Table:
             _share(right), _share(is_right(scores, self._labels["test"])), self._paired(scores),
         )  # fmt: skip
 
+    def _make(self, method: str, logs: Tensor, labels: Tensor) -> Combine:
+        """What a method learns from answers ``(members, samples, classes)``; a fit can be long."""
+        ensemble = ENSEMBLES[method]
+        if not ensemble.learns:
+            return ensemble.make(logs, labels)
+        return abandonable(lambda: ensemble.make(logs, labels), self._should_stop)
+
     def search(
-        self, dense: Model, unit: str, settings: EnsembleSettings, should_stop: ShouldStop
+        self, dense: Model, unit: str, settings: EnsembleSettings
     ) -> tuple[Combined | None, int]:
         """The best ensemble no larger than the dense model, and how many were compared.
 
@@ -167,13 +185,11 @@ class _Table:
                 ranked.append((correct, -own, method, numbers))
 
         def average(numbers: list[int]) -> int:
-            return 0 if should_stop() else int(self._judge("average", numbers, 0).sum())
+            return int(self._judge("average", numbers, 0).sum())
 
         shortlist = sorted(fitting, key=average, reverse=True)[:SHORTLIST] if learning else []
         wanted = [(method, numbers) for method in plain for numbers in fitting]
         for method, numbers in [*wanted, *((m, n) for m in learning for n in shortlist)]:
-            if should_stop():
-                return None, len(ranked)
             judge(method, numbers)
         if not ranked:
             return None, 0
@@ -196,6 +212,7 @@ class _Table:
 
     def _judge(self, method: str, numbers: Sequence[int], seed: int) -> Tensor:
         """Which validation images an ensemble recognises, each unseen by what it learnt."""
+        raise_if_stopped(self._should_stop)
         labels = self._labels["validation"]
         logs = self._validation[list(numbers)]
         ensemble = ENSEMBLES[method]
@@ -208,7 +225,7 @@ class _Table:
             rest = torch.ones(len(labels), dtype=torch.bool)
             rest[held] = False
             if rest.any():
-                together = ensemble.make(logs[:, rest], labels[rest])
+                together = self._make(method, logs[:, rest], labels[rest])
                 right[held] = is_right(together(logs[:, held]), labels[held])
         return right
 

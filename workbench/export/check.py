@@ -10,7 +10,9 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,11 +23,13 @@ from torch import Tensor
 
 from workbench.errors import ExportError
 from workbench.export.exported import FileCheck
+from workbench.progress import ShouldStop, never, raise_if_stopped
 
 MODULE = "workbench.export.check"
 REFERENCE = "check.safetensors"
 BATCH_SIZE = 250
 TIMEOUT_SECONDS = 900
+ASK_SECONDS = 0.1
 Run = Callable[[Tensor], Tensor]
 
 
@@ -45,16 +49,19 @@ def reference_bytes(images: Tensor, scores: Tensor, labels: Tensor | None = None
 
 
 def check_folder(
-    folder: Path, reference: Path | None = None, num_samples: int | None = None
-) -> tuple[FileCheck, ...]:
+    folder: Path, reference: Path | None = None, num_samples: int | None = None,
+    should_stop: ShouldStop = never,
+) -> tuple[FileCheck, ...]:  # fmt: skip
     """Run each file of an exported folder in this process and compare its scores.
 
     Args:
         folder: What ``export_model`` wrote.
         reference: Images and expected scores; by default the few that lie in the folder.
         num_samples: Compare so many images only, except in ONNX Runtime; all of them if None.
+        should_stop: Asked before every file.
 
     Raises:
+        StoppedError: If it should stop.
         ExportError: If there is nothing to compare with or a file cannot be run.
     """
     reference = reference or folder / REFERENCE
@@ -66,6 +73,7 @@ def check_folder(
         ("model.onnx", _prepare_onnx), ("model.pt2", _prepare_pt2), ("model.py", _prepare_source),
     ):  # fmt: skip
         path = folder / name
+        raise_if_stopped(should_stop)
         if path.is_file():
             count = None if name == "model.onnx" else num_samples
             try:
@@ -77,11 +85,15 @@ def check_folder(
 
 
 def verify_export(
-    folder: Path, reference: Path | None = None, num_samples: int | None = None
-) -> tuple[FileCheck, ...]:
+    folder: Path, reference: Path | None = None, num_samples: int | None = None,
+    should_stop: ShouldStop = never,
+) -> tuple[FileCheck, ...]:  # fmt: skip
     """Do the same as ``check_folder`` in a fresh process, which shares nothing with this one.
 
+    The process is ended where the work should stop.
+
     Raises:
+        StoppedError: If it should stop.
         ExportError: If there is nothing to compare with or a file cannot be run.
     """
     command = [sys.executable, "-m", MODULE, str(folder)]
@@ -89,15 +101,7 @@ def verify_export(
     command += ["--num-samples", str(num_samples)] if num_samples else []
     root = str(Path(__file__).resolve().parents[2])
     paths = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
-    try:
-        done = subprocess.run(
-            command, capture_output=True, timeout=TIMEOUT_SECONDS, check=False,
-            env=os.environ | {"PYTHONPATH": paths}, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired as error:
-        raise ExportError(
-            f"Checking the files took more than {TIMEOUT_SECONDS} seconds.", "Compare fewer images."
-        ) from error
+    done = _run(command, os.environ | {"PYTHONPATH": paths}, should_stop)
     answer = _answer(done.stdout)
     if "message" in answer:
         raise ExportError(str(answer["message"]), str(answer["hint"]))
@@ -108,6 +112,32 @@ def verify_export(
             "Try again; it may have run out of memory.",
         )
     return tuple(FileCheck(**check) for check in answer["checks"])
+
+
+def _run(
+    command: Sequence[str], environment: Mapping[str, str], should_stop: ShouldStop
+) -> subprocess.CompletedProcess[bytes]:
+    """Run a process and read what it writes; end it where it takes too long or should stop."""
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env=environment,
+    )  # fmt: skip
+    late = time.monotonic() + TIMEOUT_SECONDS
+    with process:
+        try:
+            while True:
+                with suppress(subprocess.TimeoutExpired):
+                    output, errors = process.communicate(timeout=ASK_SECONDS)
+                    return subprocess.CompletedProcess(command, process.returncode, output, errors)
+                raise_if_stopped(should_stop)
+                if time.monotonic() > late:
+                    raise ExportError(
+                        f"Checking the files took more than {TIMEOUT_SECONDS} seconds.",
+                        "Compare fewer images.",
+                    )
+        except BaseException:
+            process.kill()
+            raise
 
 
 def _answer(output: bytes) -> dict[str, Any]:

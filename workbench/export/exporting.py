@@ -41,7 +41,16 @@ from workbench.layers import Inspection, inspect
 from workbench.model import Model, check_fit
 from workbench.plan import PruningPlan
 from workbench.plan_file import format_plan
-from workbench.progress import Progress, Report, ShouldStop, ignore, never
+from workbench.progress import (
+    Progress,
+    Report,
+    ShouldStop,
+    StoppedError,
+    abandonable,
+    ignore,
+    never,
+    raise_if_stopped,
+)
 
 if TYPE_CHECKING:
     from workbench.experiment import Run
@@ -75,7 +84,7 @@ def export_model(
         accuracy: Measure the accuracy of the ONNX file too, on all test images.
         fresh_process: Run the files in a process of their own, as another machine would.
         report: Receives the steps.
-        should_stop: Asked between the steps; True leaves no folder behind.
+        should_stop: Asked between and during the steps; True leaves no folder behind.
 
     Raises:
         ExportError: If a format cannot be written, a file's scores differ by more than 1e-3 (or
@@ -87,11 +96,16 @@ def export_model(
     begin = time.perf_counter()
     folder = Path(folder).absolute()
     export = _Export(model, data, plan, run, dense, get_formats(formats), report, should_stop)
-    with new_folder(folder) as work:
-        export.write_files(work)
-        export.compare(work, num_samples, accuracy, fresh_process)
-        export.write_report(work)
-        export.step("Moving the files into place")
+    try:
+        with new_folder(folder) as work:
+            export.write_files(work)
+            export.compare(work, num_samples, accuracy, fresh_process)
+            export.write_report(work)
+            export.step("Moving the files into place")
+    except StoppedError:
+        raise ExportError(
+            "The export was stopped.", "Nothing was written; start it again."
+        ) from None
     return Exported(
         folder=folder,
         files=tuple(export.files),
@@ -159,8 +173,7 @@ class _Export:
 
     def step(self, message: str) -> None:
         """Tell what comes next, unless the work is to end here."""
-        if self._should_stop():
-            raise ExportError("The export was stopped.", "Nothing was written; start it again.")
+        raise_if_stopped(self._should_stop)
         self._report(Progress(self._done, self._total, message))
         self._done += 1
 
@@ -169,15 +182,18 @@ class _Export:
         facts = self._facts()
         if "onnx" in self.names or "pt2" in self.names:
             self.step("Recording what the model computes")
-            program = trace(self.model.module, self.model.input_shape)
+            program = abandonable(
+                lambda: trace(self.model.module, self.model.input_shape), self._should_stop
+            )
         if "onnx" in self.names:
             self.step("Writing ONNX")
-            content = onnx_bytes(program, facts)
+            content = abandonable(lambda: onnx_bytes(program, facts), self._should_stop)
             self._check_zeros(content)
             self._write(work / "model.onnx", content)
         if "pt2" in self.names:
             self.step("Writing the PyTorch program")
-            self._write(work / "model.pt2", pt2_bytes(program, facts))
+            content = abandonable(lambda: pt2_bytes(program, facts), self._should_stop)
+            self._write(work / "model.pt2", content)
         if "safetensors" in self.names:
             self.step("Writing weights and source")
             self._write_weights(work)
@@ -190,7 +206,7 @@ class _Export:
         """Run the files on images and refuse the export if their scores differ."""
         self.step("Running the model in memory")
         split = self._images(None if accuracy else num_samples)
-        scores = _scores(self.model.module, split.images)
+        scores = _scores(self.model.module, split.images, self._should_stop)
         if not torch.isfinite(scores).all():
             raise ExportError(
                 f"{self.model.name} gives scores that are NaN or infinite.",
@@ -207,7 +223,7 @@ class _Export:
         reference = work / "reference.safetensors"
         write(reference, reference_bytes(split.images, scores, labels))
         check = verify_export if fresh_process else check_folder
-        self.checks = check(work, reference, num_samples)
+        self.checks = check(work, reference, num_samples, self._should_stop)
         with storage_errors(reference):
             reference.unlink()
         for result in self.checks:
@@ -292,6 +308,10 @@ class _Export:
         self.files.append(write(path, content))
 
 
-def _scores(module: nn.Module, images: Tensor) -> Tensor:
+def _scores(module: nn.Module, images: Tensor, should_stop: ShouldStop) -> Tensor:
+    found = []
     with torch.no_grad():
-        return torch.cat([module(part) for part in images.split(BATCH_SIZE)])
+        for part in images.split(BATCH_SIZE):
+            raise_if_stopped(should_stop)
+            found.append(module(part))
+    return torch.cat(found)

@@ -11,10 +11,11 @@ from workbench.gathering.gradients import gather_gradients
 from workbench.gathering.grams import gather_grams
 from workbench.gathering.movement import gather_movement
 from workbench.model import Model
+from workbench.progress import ShouldStop
 
-Gatherer = Callable[[Model, Data, int], Mapping[str, Tensor]]
+Gatherer = Callable[[Model, Data, int, ShouldStop], Mapping[str, Tensor]]
 """Measures a model, which stays as it is, on images chosen by a seed; gives tensors by name, on
-the CPU."""
+the CPU. Asks at every batch, or layer by layer, whether to raise ``StoppedError``."""
 
 GATHERERS: dict[str, Gatherer] = {
     "activations": gather_activations,
@@ -35,7 +36,10 @@ def gather(kind: str, model: Model, evidence: Evidence) -> Mapping[str, Tensor]:
 
     Raises:
         DataError: If the data do not fit the model.
+        StoppedError: If the evidence was told to stop.
     """
     return evidence.recall(
-        model.digest, kind, lambda data, seed: GATHERERS[kind](model, data, seed)
+        model.digest,
+        kind,
+        lambda data, seed, should_stop: GATHERERS[kind](model, data, seed, should_stop),
     )

@@ -9,6 +9,7 @@ from workbench.data import Data
 from workbench.gathering.images import BATCH, calibration
 from workbench.gathering.watching import Seen, watching
 from workbench.model import Model
+from workbench.progress import ShouldStop, never, raise_if_stopped
 
 BINS = 32
 """Of the histograms."""
@@ -50,7 +51,9 @@ class _Tally:
 
 
 @torch.no_grad()
-def gather_activations(model: Model, data: Data, seed: int) -> Mapping[str, Tensor]:
+def gather_activations(
+    model: Model, data: Data, seed: int, should_stop: ShouldStop = never
+) -> Mapping[str, Tensor]:
     """What each weight is multiplied with, over calibration images and all places in them.
 
     Histograms have 32 bins of equal width between the lowest and the highest activation that the
@@ -72,6 +75,7 @@ def gather_activations(model: Model, data: Data, seed: int) -> Mapping[str, Tens
     begun: set[str] = set()
 
     def look(seen: Seen) -> None:
+        raise_if_stopped(should_stop)
         x = seen.channels()
         if seen.parameter in begun:
             tallies[seen.parameter].add(_flat(x))

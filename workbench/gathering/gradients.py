@@ -12,6 +12,7 @@ from workbench.data import Data
 from workbench.gathering.images import BATCH, batches, training
 from workbench.gathering.watching import watching
 from workbench.model import Model
+from workbench.progress import ShouldStop, never, raise_if_stopped
 
 MAX_NUMBERS = 2**26
 """Numbers in the gradients of all images that are alive at once."""
@@ -19,7 +20,9 @@ Gradients = dict[str, Tensor]
 """Parameter name to the gradient for each image, ``(images, *shape)``."""
 
 
-def gather_gradients(model: Model, data: Data, seed: int) -> Mapping[str, Tensor]:
+def gather_gradients(
+    model: Model, data: Data, seed: int, should_stop: ShouldStop = never
+) -> Mapping[str, Tensor]:
     """What the gradients of the loss (mean cross-entropy, in nats) tell of every parameter.
 
     Returns:
@@ -38,8 +41,10 @@ def gather_gradients(model: Model, data: Data, seed: int) -> Mapping[str, Tensor
     square = {name: torch.zeros_like(p, dtype=torch.float64) for name, p in own.items()}
     along: dict[str, list[Tensor]] = {}
     for images, labels in batches(split):
+        raise_if_stopped(should_stop)
         mean = {name: torch.zeros_like(p) for name, p in own.items()}
         for found in gradients_by_image(module, images, labels):
+            raise_if_stopped(should_stop)
             for name, each in found.items():
                 mean[name] += each.sum(0) / len(images)
                 square[name] += each.square().sum(0)

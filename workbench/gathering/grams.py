@@ -17,6 +17,7 @@ from workbench.data import Data
 from workbench.gathering.images import BATCH, calibration
 from workbench.gathering.watching import Seen, watching
 from workbench.model import Model
+from workbench.progress import ShouldStop, never, raise_if_stopped
 from workbench.reconstruct.rows import Places, extent_of, output_rows, patch_rows
 
 ROWS = 16_384
@@ -53,7 +54,9 @@ class _Gram:
         self.slopes += slopes.mT @ slopes
 
 
-def gather_grams(model: Model, data: Data, seed: int) -> Mapping[str, Tensor]:
+def gather_grams(
+    model: Model, data: Data, seed: int, should_stop: ShouldStop = never
+) -> Mapping[str, Tensor]:
     """Second moments of the inputs of every layer, and of the loss's gradients by its outputs.
 
     The labels of the loss are drawn from the network's own class probabilities, so that the
@@ -78,6 +81,7 @@ def gather_grams(model: Model, data: Data, seed: int) -> Mapping[str, Tensor]:
     start = 0
 
     def look(first: bool, seen: Seen) -> None:
+        raise_if_stopped(should_stop)
         gram = grams.get(seen.parameter)
         if first:
             rows = _rows(seen, places, start)
@@ -93,6 +97,7 @@ def gather_grams(model: Model, data: Data, seed: int) -> Mapping[str, Tensor]:
     generator = torch.Generator().manual_seed(seed)
     for batch in images.split(BATCH):
         for draw in range(DRAWS):
+            raise_if_stopped(should_stop)
             with torch.enable_grad(), watching(module, partial(look, draw == 0)):
                 inputs = batch.clone().requires_grad_()
                 scores = module(inputs)

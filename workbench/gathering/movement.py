@@ -9,13 +9,16 @@ from torch.nn import functional as F
 from workbench.data import Data
 from workbench.gathering.images import batches, training
 from workbench.model import Model
+from workbench.progress import ShouldStop, never, raise_if_stopped
 
 STEPS_IMAGES = 1_024
 """Training images of the steps, each seen once."""
 LEARNING_RATE = 0.01
 
 
-def gather_movement(model: Model, data: Data, seed: int) -> Mapping[str, Tensor]:
+def gather_movement(
+    model: Model, data: Data, seed: int, should_stop: ShouldStop = never
+) -> Mapping[str, Tensor]:
     """Let a copy train for some steps and add up -w g for every weight.
 
     Plain stochastic gradient descent, BatchNorm statistics held. Sums are divided by the number
@@ -33,6 +36,7 @@ def gather_movement(model: Model, data: Data, seed: int) -> Mapping[str, Tensor]
     moved = {name: torch.zeros_like(p, dtype=torch.float64) for name, p in named}
     steps = [*batches(split)]
     for images, labels in steps:
+        raise_if_stopped(should_stop)
         with torch.enable_grad():
             loss = F.cross_entropy(module(images), labels)
             slopes = torch.autograd.grad(loss, [p for _, p in named], allow_unused=True)

@@ -13,7 +13,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from workbench.progress import Progress, Report, ShouldStop, ignore, never
+from workbench.progress import (
+    Progress,
+    Report,
+    ShouldStop,
+    StoppedError,
+    ignore,
+    never,
+    raise_if_stopped,
+)
 from workbench.reconstruct.calls import Parts
 from workbench.reconstruct.folding import measure_shared_norms_
 from workbench.reconstruct.graph import Graph, trace
@@ -57,10 +65,6 @@ class Reconstruction:
     notes: tuple[str, ...]
 
 
-class _StoppedError(Exception):
-    """Raised in the middle of a pass when the work should end."""
-
-
 @torch.no_grad()
 def reconstruct_(
     module: nn.Module, dense: nn.Module, images: Tensor, *, masks: Mapping[str, Tensor],
@@ -91,7 +95,8 @@ def reconstruct_(
         masks: Parameter name to mask, True = kept; masked weights stay exactly zero.
         kept: Path of a layer to the dense output channels that remain; absent = all.
         report: Hears of every batch and of every layer; ``values`` hold its step.
-        should_stop: Asked at every layer; True puts everything back and ends without steps.
+        should_stop: Asked at every batch and within the solution of every layer; True puts
+            everything back and ends without steps.
         seed: Chooses the places.
 
     Returns:
@@ -114,8 +119,7 @@ def reconstruct_(
     total = len(batches) + in_all
 
     def check() -> None:
-        if should_stop():
-            raise _StoppedError
+        raise_if_stopped(should_stop)
 
     def tell(step: RepairStep) -> None:
         steps.append(step)
@@ -153,7 +157,7 @@ def reconstruct_(
             measure_shared_norms_(module, graph.shared_norms, images)
     except BaseException as error:
         module.load_state_dict(before)
-        if isinstance(error, _StoppedError):
+        if isinstance(error, StoppedError):
             return None
         raise
     return Reconstruction(tuple(steps), graph.notes)

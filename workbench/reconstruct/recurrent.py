@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from workbench.reconstruct.ridge import HELD_OUT, Problem, solve
+from workbench.reconstruct.ridge import HELD_OUT, Check, Problem, no_check, solve
 from workbench.reconstruct.rows import Places, output_rows
 from workbench.reconstruct.steps import SAME, RepairStep
 
@@ -76,7 +76,7 @@ def cell_of(module: nn.RNNBase, layer: int) -> Cell:
 @torch.no_grad()
 def reconstruct_recurrent_(
     module: nn.RNNBase, dense: nn.RNNBase, path: str, inputs: Tensor, dense_inputs: Tensor, *,
-    masks: Mapping[str, Tensor], kept: Tensor | None, places: Places,
+    masks: Mapping[str, Tensor], kept: Tensor | None, places: Places, check: Check = no_check,
 ) -> list[RepairStep]:  # fmt: skip
     """Solve every layer of a recurrent module for what goes into the dense one's gates.
 
@@ -92,6 +92,7 @@ def reconstruct_recurrent_(
         masks: Parameter name to mask.
         kept: Hidden units that stay; None for all.
         places: Chooses the time steps that are looked at.
+        check: Called often; may raise to end the work, and then nothing more is changed.
 
     Returns:
         One step for each layer.
@@ -102,7 +103,7 @@ def reconstruct_recurrent_(
         wanted = theirs.run(dense_inputs)
         units = torch.arange(theirs.num_units) if kept is None else kept
         units = units.to(inputs.device)
-        fitter = _Fitter(theirs, dense_inputs, wanted, inputs, units, places)
+        fitter = _Fitter(theirs, dense_inputs, wanted, inputs, units, places, check)
         before = least = fitter.error(mine)
         if before > SAME:
             names = [f"{path}.{name}_l{layer}" for name in NAMES[:2]]
@@ -121,9 +122,9 @@ class _Fitter:
 
     def __init__(
         self, dense: Cell, dense_inputs: Tensor, wanted: Tensor, inputs: Tensor, units: Tensor,
-        places: Places,
+        places: Places, check: Check,
     ) -> None:  # fmt: skip
-        self._inputs, self._wanted = inputs, wanted[..., units]
+        self._inputs, self._wanted, self._check = inputs, wanted[..., units], check
         self._places = places.choose(inputs.shape[1:2], ROWS)
         gates = len(dense.w_state) // dense.num_units
         rows = torch.cat([units + gate * dense.num_units for gate in range(gates)])
@@ -170,7 +171,7 @@ class _Fitter:
         b_in, b_state = cell.b_in.clone(), cell.b_state.clone()
         new, bias = _ridge(
             torch.cat([inputs, states], 1), (self._from_inputs + self._from_states)[:, summed],
-            weight[summed], (b_in + b_state)[summed], mask[summed], has_bias,
+            weight[summed], (b_in + b_state)[summed], mask[summed], has_bias, self._check,
         )  # fmt: skip
         w_in[summed], w_state[summed] = new[:, :width], new[:, width:]
         if has_bias:
@@ -178,11 +179,11 @@ class _Fitter:
         if alone.start < alone.stop:
             w_in[alone], b_in[alone] = _ridge(
                 inputs, self._from_inputs[:, alone], w_in[alone], b_in[alone],
-                mask[alone, :width], has_bias,
+                mask[alone, :width], has_bias, self._check,
             )  # fmt: skip
             w_state[alone], b_state[alone] = _ridge(
                 states, self._from_states[:, alone], w_state[alone], b_state[alone],
-                mask[alone, width:], has_bias,
+                mask[alone, width:], has_bias, self._check,
             )  # fmt: skip
         return Cell(cell.mode, w_in, w_state, b_in, b_state)
 
@@ -197,14 +198,16 @@ def _before(states: Tensor) -> Tensor:
 
 
 def _ridge(
-    inputs: Tensor, wanted: Tensor, weight: Tensor, bias: Tensor, mask: Tensor, has_bias: bool
+    inputs: Tensor, wanted: Tensor, weight: Tensor, bias: Tensor, mask: Tensor, has_bias: bool,
+    check: Check,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Ridge regression of one block of weights ``(outputs, inputs)`` from rows."""
     found = solve(
         Problem(
             inputs[None], wanted[None], None, weight[None], bias[None],
             None if mask.all() else mask[None], has_bias, None,
-        )
+        ),
+        check,
     )  # fmt: skip
     return found.weight[0], found.bias[0]
 

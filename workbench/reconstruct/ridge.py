@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 Bounds = tuple[float, float] | None
+Check = Callable[[], None]
+"""Called in the middle of long work; may raise to end it."""
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)
 """Ridge strengths to try, relative to each input's own square."""
@@ -106,6 +108,10 @@ class Solution:
     clamps: bool
 
 
+def no_check() -> None:
+    """Lets work go on."""
+
+
 def clamped(values: Tensor, bounds: Bounds) -> Tensor:
     """What an activation lets through."""
     return values if bounds is None else values.clamp(*bounds)
@@ -139,7 +145,7 @@ def hold_out(problem: Problem) -> tuple[Problem, Problem]:
     return problem.cut(0, last), problem.cut(last, problem.num_rows)
 
 
-def solve(problem: Problem) -> Solution:
+def solve(problem: Problem, check: Check = no_check) -> Solution:
     """The weights and bias that reproduce the wanted outputs best.
 
     Ridge regression towards the present weights. Its strength is the one with the least error on
@@ -148,6 +154,10 @@ def solve(problem: Problem) -> Solution:
     the masks. With a clamp behind the layer, outputs that fall on the wanted side of it are as
     good as exact: their wanted values move there and the system is solved again, several times.
 
+    Args:
+        problem: What is wanted.
+        check: Called at every step of the solution; may raise to end it.
+
     References:
         He et al. 2017, "Channel Pruning for Accelerating Very Deep Neural Networks", section 3.1;
         Zhang et al. 2015, "Accelerating Very Deep Convolutional Networks", section 3.2 (inputs of
@@ -155,7 +165,7 @@ def solve(problem: Problem) -> Solution:
         Compression", section 4 (a support for every output).
     """
     fitting, judging = hold_out(problem)
-    system = _System(fitting)
+    system = _System(fitting, check)
     strength = _best_strength(system, judging)
     weight, bias = system.solve(strength, system.wanted)
     best = Solution(weight, bias, judging.error(weight, bias), False)
@@ -165,7 +175,7 @@ def solve(problem: Problem) -> Solution:
         if error < best.error:
             best = Solution(weight, bias, error, True)
     if fitting.num_rows < ENOUGH_ROWS * problem.inputs.shape[2]:
-        best = _with_all_rows(problem, strength, best)
+        best = _with_all_rows(problem, strength, best, check)
     return best
 
 
@@ -180,9 +190,11 @@ def _best_strength(system: "_System", judging: Problem) -> float:
     return min(errors, key=lambda strength: errors[strength])
 
 
-def _with_all_rows(problem: Problem, strength: float, found: Solution) -> Solution:
+def _with_all_rows(
+    problem: Problem, strength: float, found: Solution, check: Check
+) -> Solution:  # fmt: skip
     """The same again, with the rows that judged it."""
-    system = _System(problem)
+    system = _System(problem, check)
     weight, bias = system.solve(strength, system.wanted)
     if found.clamps:
         weight, bias = _solve_clamped(system, strength, replace(found, weight=weight, bias=bias))
@@ -206,14 +218,14 @@ def _solve_clamped(
 class _System:
     """The normal equations of a problem, factored once for each strength."""
 
-    def __init__(self, problem: Problem) -> None:
-        self.problem = problem
+    def __init__(self, problem: Problem, check: Check) -> None:
+        self.problem, self._check = problem, check
         self.wanted = problem.wanted
         self.mean = problem.inputs.mean(1, keepdim=True)
         if not problem.free_bias:
             self.mean = torch.zeros_like(self.mean)
         self.inputs = problem.inputs - self.mean
-        self.gram = sum_products(self.inputs, self.inputs)
+        self.gram = sum_products(self.inputs, self.inputs, check)
         self._factors: dict[float, Tensor] = {}
         self._support: Tensor | None = None
         if problem.mask is not None:
@@ -235,6 +247,7 @@ class _System:
         self, strength: float, wanted: Tensor, start: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
         """Weight and bias for wanted outputs ``(g, r, o)``, the offset included."""
+        self._check()
         problem = self.problem
         missing = wanted - self._present
         if problem.offset is not None:
@@ -243,7 +256,7 @@ class _System:
         mean = missing.mean(1, keepdim=True)
         if not problem.free_bias:
             mean = bias[:, None]
-        product = sum_products(missing.sub_(mean), self.inputs)
+        product = sum_products(missing.sub_(mean), self.inputs, self._check)
         change = self._change(strength, product, start)
         weight = problem.weight + change.float()
         if problem.free_bias:
@@ -252,6 +265,7 @@ class _System:
 
     def _change(self, strength: float, product: Tensor, start: Tensor | None) -> Tensor:
         """What to add to the present weights: ``(g, o, k)`` in double precision."""
+        self._check()
         mask = self.problem.mask
         if mask is None:
             if strength not in self._factors:
@@ -263,7 +277,9 @@ class _System:
         before = None if start is None else start - self.problem.weight
         matrix = self._damped(strength)
         diagonal = matrix.diagonal(dim1=1, dim2=2)[:, None]
-        return conjugate_gradients(lambda x: x @ matrix, diagonal, product, mask, before)
+        return conjugate_gradients(
+            lambda x: x @ matrix, diagonal, product, mask, before, self._check
+        )
 
     def _damped(self, strength: float) -> Tensor:
         diagonal = self.gram.diagonal(dim1=1, dim2=2)
@@ -298,19 +314,20 @@ def support_of(mask: Tensor) -> Tensor:
     return mask.to(torch.int8).argsort(dim=-1, descending=True, stable=True)[..., :most]
 
 
-def sum_products(left: Tensor, right: Tensor) -> Tensor:
+def sum_products(left: Tensor, right: Tensor, check: Check = no_check) -> Tensor:
     """``left^T right`` over the rows, added up in double precision."""
     total = torch.zeros(
         left.shape[0], left.shape[2], right.shape[2], dtype=torch.double, device=left.device
     )
     for one, other in zip(left.split(CHUNK, 1), right.split(CHUNK, 1), strict=True):
+        check()
         total += one.mT @ other
     return total
 
 
 def conjugate_gradients(
     times: Callable[[Tensor], Tensor], diagonal: Tensor, product: Tensor, mask: Tensor,
-    start: Tensor | None,
+    start: Tensor | None, check: Check = no_check,
 ) -> Tensor:  # fmt: skip
     """Solve ``x matrix = product`` for every output within its mask, all of them at once.
 
@@ -321,6 +338,7 @@ def conjugate_gradients(
         product: ``(g, o, k)``.
         mask: ``(g, o, k)``.
         start: A first guess ``(g, o, k)`` within the masks.
+        check: Called before every step.
     """
     inverse = diagonal.reciprocal()
     x = torch.zeros_like(product) if start is None else start.double() * mask
@@ -330,6 +348,7 @@ def conjugate_gradients(
     norm = (residual * scaled).sum(-1, keepdim=True)
     goal = 1e-8 * (product * mask * product * inverse).sum(-1, keepdim=True)
     for _ in range(CONJUGATE_STEPS if start is None else FURTHER_STEPS):
+        check()
         if bool((norm <= goal).all()):
             break
         ahead = times(direction) * mask

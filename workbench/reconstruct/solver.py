@@ -144,7 +144,7 @@ class Solver(TorchFunctionMode):
             inputs, wanted = inputs.transpose(0, 1), wanted.transpose(0, 1)
         for step in reconstruct_recurrent_(
             module, dense, path, inputs, wanted, masks=self._masks, kept=self._work.kept.get(path),
-            places=self._work.places,
+            places=self._work.places, check=self._work.check,
         ):  # fmt: skip
             self._tell(step)
 
@@ -207,7 +207,7 @@ class Solver(TorchFunctionMode):
         if before <= SAME or not problem.inputs.sum().isfinite():
             self._tell(RepairStep(name, "as it was", before, before, False))
             return
-        found = solve(problem)
+        found = solve(problem, self._work.check)
         weights, biases = zip(*(one.remeasured() for one in folded), strict=True)
         remeasured = judging.error(torch.cat(weights, -1), torch.stack(biases).sum(0))
         if found.error < min(remeasured, before):

@@ -14,8 +14,10 @@ from workbench.reconstruct.ridge import (
     MAX_NUMBERS,
     STRENGTHS,
     Bounds,
+    Check,
     conjugate_gradients,
     moved,
+    no_check,
     relative_error,
     spread_of,
     sum_products,
@@ -143,7 +145,9 @@ def mean_error(errors: Sequence[float]) -> float:
     return sum(errors) / len(errors)
 
 
-def solve_stack(uses: Sequence[Use], weight: Tensor, mask: Tensor | None) -> Fit:
+def solve_stack(
+    uses: Sequence[Use], weight: Tensor, mask: Tensor | None, check: Check = no_check
+) -> Fit:
     """The one weight that reproduces the wanted outputs of all its uses best.
 
     The rows of all uses are stacked and solved as one ridge regression towards the present weight.
@@ -160,6 +164,7 @@ def solve_stack(uses: Sequence[Use], weight: Tensor, mask: Tensor | None) -> Fit
         uses: At least one, each with wanted outputs that vary.
         weight: ``(g, o, k)`` as pruning left it.
         mask: ``(g, o, k)``, True = kept; None keeps all.
+        check: Called at every step of the solution; may raise to end it.
 
     Returns:
         The weight with the least error on held-out rows.
@@ -169,19 +174,19 @@ def solve_stack(uses: Sequence[Use], weight: Tensor, mask: Tensor | None) -> Fit
         Caruana 1997, "Multitask Learning", with the tasks' rows in one system.
     """
     fitting, judging = (list(part) for part in zip(*(use.held_out() for use in uses), strict=True))
-    system = _System(fitting, weight, mask)
+    system = _System(fitting, weight, mask, check)
     wanted = [use.wanted for use in fitting]
     tried = {strength: system.solve(strength, wanted) for strength in STRENGTHS}
     errors = {strength: fit.error(judging) for strength, fit in tried.items()}
     strength = min(errors, key=lambda one: errors[one])
     best, least = tried[strength], errors[strength]
     if sum(use.num_rows for use in fitting) < ENOUGH_ROWS * weight.shape[2]:
-        system = _System(list(uses), weight, mask)
+        system = _System(list(uses), weight, mask, check)
         best = system.solve(strength, [use.wanted for use in uses])
     fit = best
     for number in range(ROUNDS):
         if number:
-            system = _System(fit.given_to(system.uses), weight, mask)
+            system = _System(fit.given_to(system.uses), weight, mask, check)
             fit = system.solve(strength, [use.wanted for use in system.uses], fit.weight)
         if any(use.bounds is not None for use in uses):
             fit = _clamped(system, strength, fit)
@@ -226,8 +231,10 @@ def _clamped(system: "_System", strength: float, fit: Fit) -> Fit:
 class _System:
     """The normal equations of all uses, for the factors that they have."""
 
-    def __init__(self, uses: Sequence[Use], weight: Tensor, mask: Tensor | None) -> None:
-        self.uses = uses
+    def __init__(
+        self, uses: Sequence[Use], weight: Tensor, mask: Tensor | None, check: Check
+    ) -> None:
+        self.uses, self._check = uses, check
         self._weight, self._mask = weight, mask
         spreads = torch.stack([spread_of(use.wanted, use.bounds) for use in uses]).double()
         self._shares = (spreads.mean() / spreads).tolist()
@@ -241,7 +248,7 @@ class _System:
             inputs @ weight.mT * use.factor[:, None]
             for use, inputs in zip(uses, self._inputs, strict=True)
         ]
-        grams = [sum_products(inputs, inputs) for inputs in self._inputs]
+        grams = [sum_products(inputs, inputs, check) for inputs in self._inputs]
         factors = [
             share * use.factor.double().square()
             for use, share in zip(uses, self._shares, strict=True)
@@ -257,6 +264,7 @@ class _System:
         self, strength: float, wanted: Sequence[Tensor], start: Tensor | None = None
     ) -> Fit:  # fmt: skip
         """The weight for wanted outputs ``(g, r, o)`` of every use, the offsets included."""
+        self._check()
         missing = []
         for use, target, present in zip(self.uses, wanted, self._present, strict=True):
             rest = target - present if use.offset is None else target - present - use.offset
@@ -267,7 +275,9 @@ class _System:
             self.uses, self._shares, missing, means, self._inputs, strict=True
         ):
             rest = rest if mean is None else rest - mean[:, None]
-            product = product + sum_products(rest * (share * use.factor)[:, None], inputs)
+            product = product + sum_products(
+                rest * (share * use.factor)[:, None], inputs, self._check
+            )
         assert isinstance(product, Tensor)
         weight = self._weight + self._change(strength, product, start).float()
         biases = tuple(
@@ -309,7 +319,7 @@ class _System:
             return found
 
         before = None if start is None else start - self._weight
-        return conjugate_gradients(times, diagonal + damping, product, mask, before)
+        return conjugate_gradients(times, diagonal + damping, product, mask, before, self._check)
 
     def _diagonal(self) -> Tensor:
         """``(g, o or 1, k)``."""

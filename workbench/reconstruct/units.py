@@ -43,7 +43,7 @@ def solve_unit_(work: Work, unit: Unit) -> RepairStep:
         for use, factor in zip((_stacked(work, unit, one) for one in seen), factors, strict=True)
     ]
     weight, mask = _weight_of(work, unit, len(uses[0].inputs))
-    fit = solve_stack([uses[i] for i in live], weight, mask)
+    fit = solve_stack([uses[i] for i in live], weight, mask, work.check)
     for reach in REACHES:
         part = fit.part_of_the_way([uses[i] for i in live], weight, reach)
         _write_(work, unit, [seen[i].folded for i in live], part)

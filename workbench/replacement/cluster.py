@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from workbench.progress import Progress, Report, ShouldStop
-from workbench.replacement.kind import Product, Replacement, StoppedError, TensorProof
+from workbench.progress import Progress, Report, ShouldStop, raise_if_stopped
+from workbench.replacement.kind import Product, Replacement, TensorProof
 from workbench.replacement.settings import ReplacementSettings
 
 if TYPE_CHECKING:
@@ -30,26 +30,25 @@ def apply(
 
     report(Progress(0, 0, "Clustering the weights"))
     state = model.module.state_dict()
-    clustered = cluster_tensors(state, settings.bits)
+    clustered = cluster_tensors(state, settings.bits, should_stop)
     notes = []
     if settings.tune_epochs:
         clustered, note = tune(
             model, clustered, data, settings, report=report, should_stop=should_stop, device=device
         )
         notes.append(note)
-    if should_stop():
-        raise StoppedError
+    raise_if_stopped(should_stop)
     report(Progress(0, 0, "Coding"))
-    content = compress(model, clustered, settings.coding)
+    content = compress(model, clustered, settings.coding, should_stop)
     report(Progress(0, 0, "Restoring the file"))
-    found = decompress(content)
+    found = decompress(content, should_stop=should_stop)
     restored = restore(found, dense=None if model.architecture else model)
     notes.append(
         "The file restores to a network with ordinary float32 weights: it runs as fast as before."
     )
     return Product(
-        f"{settings.key.replace(':', '-')}{SUFFIX}", content, _onnx(restored), restored,
-        prove(state, found.clustered), tuple(notes),
+        f"{settings.key.replace(':', '-')}{SUFFIX}", content, _onnx(restored, should_stop),
+        restored, prove(state, found.clustered), tuple(notes),
     )  # fmt: skip
 
 
@@ -108,12 +107,12 @@ def prove(before: "Mapping[str, Tensor]", clustered: "Clustered") -> tuple[Tenso
     return tuple(proofs)
 
 
-def _onnx(model: "Model") -> bytes:
+def _onnx(model: "Model", should_stop: ShouldStop) -> bytes:
     from workbench.errors import ExportError
     from workbench.speedup import write_onnx
 
     try:
-        return write_onnx(model)
+        return write_onnx(model, should_stop)
     except ExportError:
         return b""
 

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from workbench.progress import Progress, Report, ShouldStop
-from workbench.replacement.kind import Product, Replacement, StoppedError
+from workbench.progress import Progress, Report, ShouldStop, abandonable
+from workbench.replacement.kind import Product, Replacement
 from workbench.replacement.settings import ReplacementSettings
 
 if TYPE_CHECKING:
@@ -24,9 +24,7 @@ def apply(
     from workbench.speedup import write_onnx
 
     report(Progress(0, 2, "Writing ONNX"))
-    before = write_onnx(model)
-    if should_stop():
-        raise StoppedError
+    before = write_onnx(model, should_stop)
     report(Progress(1, 2, "Rounding the weights"))
 
     def quantise(source: "Path", target: "Path") -> None:
@@ -34,7 +32,7 @@ def apply(
 
         quantize_dynamic(source, target, per_channel=True, weight_type=QuantType.QInt8)
 
-    after = quantised(before, quantise)
+    after = abandonable(lambda: quantised(before, quantise), should_stop)
     notes = left_in_float(after)
     if b"ConvInteger" in after:
         notes.append(

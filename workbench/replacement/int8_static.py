@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from workbench.progress import Progress, Report, ShouldStop
-from workbench.replacement.kind import Product, Replacement, StoppedError
+from workbench.progress import Progress, Report, ShouldStop, abandonable, raise_if_stopped
+from workbench.replacement.kind import Product, Replacement
 from workbench.replacement.settings import ReplacementSettings
 
 if TYPE_CHECKING:
@@ -33,11 +33,10 @@ def apply(
 
     split = data.split("calibration", settings.samples, settings.seed)
     report(Progress(0, len(split), "Writing ONNX"))
-    before = write_onnx(model)
+    before = write_onnx(model, should_stop)
 
     def tell(done: int) -> None:
-        if should_stop():
-            raise StoppedError
+        raise_if_stopped(should_stop)
         report(Progress(done, len(split), "Looking at calibration images"))
 
     def quantise(source: "Path", target: "Path") -> None:
@@ -49,7 +48,7 @@ def apply(
             weight_type=QuantType.QInt8, extra_options={"WeightSymmetric": True},
         )  # fmt: skip
 
-    after = quantised(before, quantise)
+    after = abandonable(lambda: quantised(before, quantise), should_stop)
     notes = [f"Calibrated on {len(split):,} images without labels.", *left_in_float(after)]
     return Product("int8_static.onnx", after, after, None, prove_zeros(before, after), tuple(notes))
 

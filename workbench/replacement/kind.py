@@ -77,10 +77,6 @@ class Apply(Protocol):
         """Make the file; a stop is obeyed by ending early with ``StoppedError``."""
 
 
-class StoppedError(Exception):
-    """The work was asked to end before there was a file."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Replacement(Method):
     """One way to replace weights, and what is told of it.

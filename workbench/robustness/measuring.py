@@ -68,10 +68,10 @@ def measure_robustness(
         batches = corrupted_batches(split, scale, name, level, settings.seed)
         rights: list[list[np.ndarray]] = [[] for _ in missing]
         for number, images in enumerate(batches if missing else ()):
-            if should_stop():
-                return read_robustness(digests, data, settings, memory=memory)
             labels = split.labels[number * BATCH : (number + 1) * BATCH]
             for digest, right in zip(missing, rights, strict=True):
+                if should_stop():
+                    return read_robustness(digests, data, settings, memory=memory)
                 right.append(_classify(modules[digest], images, labels, device))
             done += len(missing) * len(labels)
             report(Progress(done, total, _title(name, level)))

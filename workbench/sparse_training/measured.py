@@ -53,7 +53,7 @@ def train_sparse_and_measure(
         PlanError: If nothing can be cut, or the method does not suit the network.
         SettingsError: If the training broke off in its first epoch, or there was nothing to do.
     """
-    model = with_data(model, data)
+    model = with_data(model, data, should_stop)
     end = TRAINED if finetune else 1 - DENSE
     if dense is None:
         dense = measure_stage(

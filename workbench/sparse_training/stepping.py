@@ -66,11 +66,12 @@ def prune_in_steps(curriculum: Curriculum) -> Trained:
     settings, data = curriculum.settings, curriculum.data
     ceiling = settings.used_target or 1.0
     module = curriculum.model.copy_module()
-    begun = score(module, data.split("validation"), device=curriculum.device)
+    split = data.split("validation")
+    begun = score(module, split, device=curriculum.device, should_stop=curriculum.should_stop)
     floor = begun.accuracy - settings.max_loss
     journal = Journal([], [])
     good = (module, everything(curriculum.ground, module), 0.0)
-    number, stopped, note = 0, False, ""
+    number, stopped, note = 0, begun.samples < len(split), ""
     while good[2] < ceiling - 1e-9 and not stopped and not note:
         number += 1
         wanted = next_step(good[2], settings.step, ceiling)
@@ -83,9 +84,7 @@ def prune_in_steps(curriculum: Curriculum) -> Trained:
         tuned = train_alive(curriculum, good[0], alive, settings.training, report, keep="best")
         journal.add(tuned, values["sparsity"], number)
         stopped = tuned.stopped
-        if tuned.validation.accuracy < floor or tuned.validation.samples < len(
-            data.split("validation")
-        ):
+        if tuned.validation.accuracy < floor or tuned.validation.samples < len(split):
             if not stopped:
                 note = (
                     f"At sparsity {wanted:.1%} the validation accuracy was "

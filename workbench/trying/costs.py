@@ -24,11 +24,10 @@ from workbench.finetune_settings import FineTuneSettings
 from workbench.groups import Groups, find_groups
 from workbench.model import Model, check_fit
 from workbench.plan import digest_of_json
-from workbench.progress import Progress, Report, ShouldStop, ignore, never
+from workbench.progress import Progress, Report, ShouldStop, StoppedError, ignore, never
 from workbench.prune import prune
 from workbench.repair import has_batch_norm, repair
 from workbench.replacement import REPLACEMENTS, ReplacementSettings
-from workbench.replacement.kind import StoppedError
 from workbench.scoring import score_layer, score_units
 from workbench.sparse_training import SparseTrainingSettings
 from workbench.sparse_training.running import train_sparse
@@ -113,7 +112,10 @@ def measure_costs(
             break
         title = methods_of(family)[method].title
         report(Progress(number, len(work), title))
-        cost = _timed(family, method, action)
+        try:
+            cost = _timed(family, method, action)
+        except StoppedError:
+            break
         if should_stop():  # it may have ended before its time
             break
         found.append(cost)
@@ -169,7 +171,7 @@ class _Clock:
                     yield family, name, partial(ways[family], name)
 
     def _score(self, name: str) -> None:
-        model = self._model.with_evidence(Evidence(lambda: self._data))
+        model = self._model.with_evidence(Evidence(lambda: self._data).asking(self._should_stop))
         for group in self._groups.require_prunable():
             if self._groups.granularity.structured:
                 score_units(CRITERIA[name], model, group)
@@ -212,13 +214,10 @@ class _Clock:
 
     def _replace(self, name: str) -> None:
         settings = ReplacementSettings(method=name, tune_epochs=0)
-        try:
-            REPLACEMENTS[name].apply(
-                self._pruned.model, self._data, settings, report=ignore,
-                should_stop=self._should_stop, device=self._device,
-            )  # fmt: skip
-        except StoppedError:
-            return
+        REPLACEMENTS[name].apply(
+            self._pruned.model, self._data, settings, report=ignore,
+            should_stop=self._should_stop, device=self._device,
+        )  # fmt: skip
 
     def _combine(self, name: str) -> float:
         split = self._data.split("validation", IMAGES)

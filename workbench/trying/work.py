@@ -21,7 +21,15 @@ from workbench.groups import find_groups
 from workbench.metrics import is_right
 from workbench.model import Model, check_fit
 from workbench.paired import Proportion, compare_paired
-from workbench.progress import Progress, Report, ShouldStop, ignore, never
+from workbench.progress import (
+    Progress,
+    Report,
+    ShouldStop,
+    StoppedError,
+    ignore,
+    never,
+    raise_if_stopped,
+)
 from workbench.prune import Pruned, prune
 from workbench.repair import has_batch_norm, repair
 from workbench.sensitivity import sample_curves
@@ -71,12 +79,8 @@ def try_method(
     work = _Work(model, data, settings, curves, torch.device(device), report, should_stop)
     try:
         return work.run()
-    except _StoppedError:
+    except StoppedError:
         return None
-
-
-class _StoppedError(Exception):
-    """Somebody asked to stop."""
 
 
 class _Work:
@@ -194,7 +198,7 @@ class _Work:
                 took = time.perf_counter() - began
                 notes = (f"Sensitivity curves were measured first, in {took:.1f} s.",)
         report(Progress(0, 1, "Ranking what may go"))
-        model = self._model.with_evidence(Evidence(lambda: self._data))
+        model = self._model.with_evidence(Evidence(lambda: self._data).asking(self._should_stop))
         began = time.perf_counter()
         plan = allocate(
             model, rule, sparsity=settings.level, granularity=settings.granularity,
@@ -237,8 +241,7 @@ class _Work:
         return hits_of(model, self._split, self._device, report, self._check)
 
     def _check(self) -> None:
-        if self._should_stop():
-            raise _StoppedError
+        raise_if_stopped(self._should_stop)
 
     def _share(self, start: float, end: float, title: str) -> Report:
         """The report of a part of the work, with the name of what is tried."""

@@ -17,7 +17,7 @@ import streamlit as st
 
 from workbench.errors import WorkbenchError
 from workbench.plan import PruningPlan
-from workbench.progress import ShouldStop
+from workbench.progress import ShouldStop, StoppedError
 from workbench.ui.errors import fault_of
 
 if TYPE_CHECKING:
@@ -119,8 +119,6 @@ class QuickChecks:
         return None if quick else next(iter(waiting), None)
 
     def _work(self, full: bool) -> None:
-        from workbench.sweep import StoppedError
-
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._ended or self._next(full) is not None)
