@@ -11,7 +11,13 @@ from workbench.reopen import reopen_data, reopen_model
 from workbench.sparse_training.measured import train_sparse_and_measure
 from workbench.sparse_training.reporting import TOTAL, part_of
 from workbench.sparse_training.settings import SparseTrainingSettings
-from workbench.sparse_training.sweeping import prunable_sparsity, settings_of_sweep
+from workbench.sparse_training.sweeping import (
+    SWEEP,
+    Tried,
+    choose_strength,
+    prunable_sparsity,
+    settings_of_sweep,
+)
 from workbench.store import DataRef, ModelRef, Store
 
 Arguments = Mapping[str, Any]
@@ -23,7 +29,7 @@ def sparse_training(
     """Train a model sparse, once or with several strengths, and add every outcome as a run.
 
     Args:
-        store: Keeps the runs and their weights.
+        store: Keeps the runs and their weights, and which of several strengths one goes on with.
         workspace_id: Gets the runs.
         arguments: ``model`` and ``data`` (references), ``settings``
             (``SparseTrainingSettings``), ``strengths`` (tried in turn; empty takes that of the
@@ -47,6 +53,7 @@ def sparse_training(
     recorded = [Run.from_dict(one.record) for one in store.runs(workspace_id)]
     dense = known_dense(recorded, model, data)
     numbers: list[int] = []
+    found: list[Tried] = []
     for index, settings in enumerate(tries):
         part = part_of(
             report, index / len(tries), (index + 1) / len(tries), values={"number": index}
@@ -64,6 +71,12 @@ def sparse_training(
             name=_name(str(arguments.get("name", "")), settings, len(tries)),
         )  # fmt: skip
         numbers.append(stored.number)
+        found.append(Tried(prunable_sparsity(pruned), run.final.validation.accuracy))
+        if len(tries) > 1 and dense is not None:
+            choice = choose_strength(found, asked.used_target, dense.validation.accuracy)
+            sweep = {"runs": [*numbers], "best": numbers[choice.index], "why": choice.why,
+                     "among": choice.among}  # fmt: skip
+            store.save_settings(workspace_id, {SWEEP: sweep})
         told = {"attempt": attempt_of(settings, run.final, prunable_sparsity(pruned))}
         done = round(TOTAL * (index + 1) / len(tries))
         report(Progress(done, TOTAL, f"Run {stored.number} is there", told))

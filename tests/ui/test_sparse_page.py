@@ -120,6 +120,29 @@ def test_a_run_is_told_with_its_charts_and_leads_on(open_app):
     assert links == ["Compare with other runs", "Train it further", "Export it"]
 
 
+@pytest.mark.parametrize(
+    ("why", "words"),
+    [
+        ("target", "of the 3 strengths, 2 reach the target, and this one is the most accurate"),
+        ("nearest", "none of the 3 strengths reaches the target, and this one comes nearest"),
+        ("close", "2 stay within one point of dense on validation images"),
+        ("accurate", "none of the 3 strengths stays within one point of dense"),
+    ],
+)
+def test_after_a_sweep_the_best_strength_is_chosen_and_that_is_said(open_app, why, words):
+    ws = digits.workspace()
+    numbers = [add_sparse_run(ws, strength=strength) for strength in (1e-4, 1e-3, 1e-2)]
+    sweep = {"runs": numbers, "best": numbers[1], "why": why, "among": 2}
+    begun = {"number": None, "until_after": 0}
+    bench.store().save_settings(ws, {"sparse_sweep": sweep, "chosen_run": begun})
+    app = open_app(ws=ws, page="sparse")
+    assert app.subheader[0].value == bench.store().run(ws, numbers[1]).name
+    assert words in captions(app)
+    bench.store().save_settings(ws, {"chosen_run": {"number": numbers[0]}})
+    app = open_app(ws=ws, page="sparse")
+    assert "Of the 3 strengths another one is the best; you chose this run." in captions(app)
+
+
 def test_the_chart_of_a_running_training_grows(open_app, registry):
     ws = digits.workspace()
     asked = digits.arguments(

@@ -103,6 +103,17 @@ def test_strengths_are_tried_in_turn_and_told_as_points(store, workspace):
         "L1 penalty, 0.001", "L1 penalty, 0.1",
     ]  # fmt: skip
     assert {values["number"] for values in told if "epoch" in values} == {0, 1}
+    sweep = store.open_workspace(workspace).settings["sparse_sweep"]
+    dense = runs[0].stage("dense").validation.accuracy
+    close = [
+        number
+        for number, one in zip(numbers, attempts, strict=True)
+        if one["accuracy"] >= dense - 0.01
+    ]
+    best = close[-1] if close else max(
+        numbers, key=lambda number: attempts[numbers.index(number)]["accuracy"]
+    )  # fmt: skip
+    assert (sweep["runs"], sweep["best"]) == (numbers, best)
 
 
 def test_a_stop_keeps_what_is_done_and_tries_no_further_strength(store, workspace):
@@ -143,6 +154,11 @@ def test_the_verb_tells_stages_plan_and_attempts(capsys):
     first, second = values["attempts"]
     assert first["strength"] == 0.001
     assert first["sparsity"] < second["sparsity"]
+    dense = first["dense_validation"]
+    close = [one for one in (first, second) if one["validation_accuracy"] >= dense - 0.01]
+    assert values["attempts"][values["best"]] == (
+        close[-1] if close else max(first, second, key=lambda one: one["validation_accuracy"])
+    )
     assert second["plan"] == values["plan"]
     assert values["plan"]["allocation"] == "by_training"
     assert values["training"]["settings"]["seed"] == 3

@@ -25,7 +25,13 @@ from workbench.prune import Pruned
 from workbench.sparse_training import SparseTrainingSettings, get_sparse_method
 from workbench.sparse_training.measured import train_sparse_and_measure
 from workbench.sparse_training.settings import LEAST_EPOCHS, usual_epochs
-from workbench.sparse_training.sweeping import prunable_sparsity, settings_of_sweep
+from workbench.sparse_training.sweeping import (
+    Choice,
+    Tried,
+    choose_strength,
+    prunable_sparsity,
+    settings_of_sweep,
+)
 
 OWN = ("mix", "ramp", "step", "max_loss", "rounds", "rewind_epochs")
 
@@ -118,7 +124,8 @@ def _training(arguments: Namespace, epochs: int, seconds: float | None) -> FineT
 def _attempt(settings: SparseTrainingSettings, run: Run, pruned: Pruned) -> dict[str, Any]:
     """One strength: settings, stages, plan and the sparsity of what may be cut."""
     stages = {stage.name: stage.measurement.to_dict() for stage in run.stages}
-    trained = run.stage("pruned")
+    trained, dense = run.stage("pruned"), run.stage("dense")
+    assert dense is not None
     assert trained is not None
     assert trained.training is not None
     return {
@@ -126,6 +133,7 @@ def _attempt(settings: SparseTrainingSettings, run: Run, pruned: Pruned) -> dict
         "strength": settings.used_strength,
         "sparsity": prunable_sparsity(pruned),
         "validation_accuracy": run.final.validation.accuracy,
+        "dense_validation": dense.validation.accuracy,
         **stages,
         "plan": run.plan.to_dict(),
         "training": trained.training.to_dict(),
@@ -134,8 +142,15 @@ def _attempt(settings: SparseTrainingSettings, run: Run, pruned: Pruned) -> dict
 
 
 def _result(attempts: list[dict[str, Any]]) -> dict[str, object]:
-    """The last attempt's values, and all attempts."""
-    return dict(attempts[-1]) | {"attempts": attempts, "files": []}
+    """The last attempt's values, all attempts, and which of several is the best."""
+    best = {"best": _choice(attempts).index} if len(attempts) > 1 else {}
+    return dict(attempts[-1]) | {"attempts": attempts, "files": []} | best
+
+
+def _choice(attempts: list[dict[str, Any]]) -> Choice:
+    settings = SparseTrainingSettings.from_dict(attempts[0]["settings"])
+    tried = [Tried(one["sparsity"], one["validation_accuracy"]) for one in attempts]
+    return choose_strength(tried, settings.used_target, attempts[0]["dense_validation"])
 
 
 def _text(settings: SparseTrainingSettings, run: Run, pruned: Pruned) -> str:
@@ -163,4 +178,12 @@ def _table(attempts: list[dict[str, Any]]) -> str:
         [f"{one['strength']:g}", percent(one["sparsity"]), percent(one["validation_accuracy"])]
         for one in attempts
     ]
-    return table(["strength", "sparsity", "validation accuracy"], rows)
+    choice = _choice(attempts)
+    why = {
+        "target": f"the most accurate of {choice.among} that reach the target",
+        "nearest": "none reaches the target, and it comes nearest",
+        "close": f"the sparsest of {choice.among} within one point of dense",
+        "accurate": "none is within one point of dense, and it loses least",
+    }[choice.why]
+    best = f"Best on validation images: strength {attempts[choice.index]['strength']:g}, {why}."
+    return f"{table(['strength', 'sparsity', 'validation accuracy'], rows)}\n\n{best}"

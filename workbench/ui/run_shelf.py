@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from workbench.store import StoredRun
 
 _CHOSEN = "chosen_run"
+SWEEP = "sparse_sweep"  # as workbench.sparse_training.sweeping, which imports torch
 
 
 @dataclass(frozen=True)
@@ -117,8 +118,14 @@ def chosen() -> ShelvedRun | None:
     choice = session.setting(_CHOSEN) or {}
     number, after = choice.get("number"), choice.get("until_after")
     if after is not None and (later := [one for one in found if one.number > after]):
-        return later[0]
+        best = (session.setting(SWEEP) or {}).get("best") if is_of_sweep(later[0]) else None
+        return next((one for one in later if one.number == best), later[0])
     return next((one for one in found if one.number == number), found[-1] if found else None)
+
+
+def is_of_sweep(one: ShelvedRun) -> bool:
+    """Whether a run came of the last sweep over strengths of a penalty."""
+    return one.number in (session.setting(SWEEP) or {}).get("runs", ())
 
 
 def choose(number: int | None) -> None:

@@ -107,6 +107,8 @@ def _show_run(one: ShelvedRun) -> None:
         _draw(trained.training.history, settings, _attempts(settings))
         if trained.training.note:
             st.caption(plain(trained.training.note))
+    if run_shelf.is_of_sweep(one):
+        st.caption(_sweep_words(one))
     st.markdown(_outcome(run))
     if settings.chosen.strength is not None and _sparsity(run) < _NEXT_TO_NOTHING:
         st.info(
@@ -173,6 +175,26 @@ def _outcome(run: Run) -> str:
     if dense is None:
         return f"{words}."
     return words + _("; dense {accuracy}.").format(accuracy=percent(dense.measurement.accuracy, 2))
+
+
+def _sweep_words(one: ShelvedRun) -> str:
+    """Which strength of a sweep the next steps go on with, and why."""
+    sweep: Mapping[str, Any] = session.setting(run_shelf.SWEEP)
+    count = len(sweep["runs"])
+    if one.number != sweep["best"]:
+        return _("Of the {count} strengths another one is the best; you chose this run.").format(
+            count=count
+        )
+    return {
+        "target": _("Chosen for the next steps: of the {count} strengths, {among} reach the "
+                    "target, and this one is the most accurate of them on validation images."),
+        "nearest": _("Chosen for the next steps: none of the {count} strengths reaches the "
+                     "target, and this one comes nearest."),
+        "close": _("Chosen for the next steps: of the {count} strengths, {among} stay within one "
+                   "point of dense on validation images, and this one is the sparsest of them."),
+        "accurate": _("Chosen for the next steps: none of the {count} strengths stays within one "
+                      "point of dense on validation images, and this one loses least."),
+    }[sweep["why"]].format(count=count, among=sweep["among"])  # fmt: skip
 
 
 def _attempts(settings: SparseTrainingSettings) -> list[dict[str, Any]]:
