@@ -112,6 +112,19 @@ def test_every_run_is_a_mark_with_its_final_numbers(open_app, registry, three_ru
     assert f"with {100 * best.accuracy:.2f} %; {len(front)} of 3 runs" in captions(app)
 
 
+def test_long_names_that_end_alike_can_be_told_apart(open_app, registry):
+    ws = digits.workspace()
+    names = [f"Pruned with plenty of care {word} the training" for word in ("before", "behind")]
+    for name in names:
+        add_run(ws, uniform(0.5), name=name)
+    app = open_app(ws=ws, page="compare")
+    shown = list(table(app)["run"])
+    assert len(set(shown)) == 2
+    assert all(len(name) < 30 for name in shown)
+    spec = json.loads(app.get("plotly_chart")[0].proto.spec)
+    assert spec["data"][0]["hovertext"] == names, "in full"
+
+
 def test_the_axis_can_be_another_size(open_app, registry, three_runs):
     app = open_app(ws=three_runs, page="compare")
     for size, of in (

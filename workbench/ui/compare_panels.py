@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from workbench.ui.job_scope import job_of_bench
 from workbench.ui.links import link_to
 from workbench.ui.run_shelf import ShelvedRun
 from workbench.ui.run_table import show_table, size_titles
+from workbench.ui.shortening import shortened
 from workbench.ui.theme import compact, in_bytes, interval, percent, plain_number
 from workbench.ui.words import explain
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from workbench.metrics import Measurement
 
 _BASELINE_JOB = "experiment"
+_LABEL_LENGTH = 28
 
 _SIZES: dict[str, Callable[[Measurement], float | None]] = {
     "nonzero": lambda m: m.num_nonzero,
@@ -98,7 +101,11 @@ def _draw(found: Sequence[ShelvedRun], size: str, title: str, with_path: bool) -
         st.info(_("This was measured for none of the runs."), icon=":material/info:")
         return
     chosen = current.number if current else None
-    marks = [_mark(one, measure, one.number == chosen, with_path) for one in drawn]
+    names = shortened([one.name for one in drawn], _LABEL_LENGTH)
+    marks = [
+        replace(_mark(one, measure, one.number == chosen, with_path), short=name)
+        for one, name in zip(drawn, names, strict=True)
+    ]
     front = pareto_front([(mark.size, mark.accuracy) for mark in marks])
     dense = next((s for one in reversed(drawn) if (s := one.run.stage("dense"))), None)
     best = max(marks, key=lambda mark: mark.accuracy)

@@ -10,7 +10,11 @@ import streamlit as st
 from workbench.ui import run_shelf
 from workbench.ui.i18n import _
 from workbench.ui.run_shelf import ShelvedRun
+from workbench.ui.shortening import shortened
 from workbench.ui.words import explain
+
+NAME_LENGTH = 21
+"""Characters of a run's name that the table's first column has room for."""
 
 
 def size_titles() -> dict[str, str]:
@@ -27,6 +31,7 @@ def show_table(found: Sequence[ShelvedRun]) -> None:
     """All runs as numbers, and the same as a file."""
     frame = run_frame(found)
     shown = frame.assign(
+        run=shortened([one.name for one in found], NAME_LENGTH),
         plan=(frame["allocation"] + ", " + frame["criterion"]).where(
             frame["made_by"] == "", _("training: ") + frame["made_by"]
         ),

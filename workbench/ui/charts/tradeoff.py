@@ -46,7 +46,8 @@ class Mark:
     """One measured model on the chart.
 
     Attributes:
-        label: Shown beside it and in the hover box.
+        label: Shown in the hover box, and beside it where ``short`` is empty.
+        short: Shown beside it.
         size: On the horizontal axis.
         accuracy: Test accuracy as a fraction.
         ci_low: Lower end of its 95 % interval.
@@ -70,6 +71,7 @@ class Mark:
     structured: bool = False
     by_training: bool = False
     current: bool = False
+    short: str = ""
 
 
 def tradeoff_figure(
@@ -150,7 +152,8 @@ def _add_marks(
 def _spaced(mark: Mark) -> str:
     """The label of a mark, clear of the ring where it has one."""
     space = "\N{NO-BREAK SPACE}" * 2
-    return f"{space}{mark.label}{space}" if mark.current else mark.label
+    label = mark.short or mark.label
+    return f"{space}{label}{space}" if mark.current else label
 
 
 def _symbol(mark: Mark) -> str:
