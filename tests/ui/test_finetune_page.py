@@ -178,6 +178,27 @@ def test_a_training_draws_its_curves_while_it_runs(open_app, registry):
     assert "The best epoch has 50.0 %" in captions(app)
 
 
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ({}, None),
+        ({"distillation": 0.5}, "holds the distance from the teacher's answers"),
+        ({"label_smoothing": 0.1}, "against smoothed labels"),
+    ],
+)
+def test_losses_that_are_not_the_same_are_told_apart(open_app, registry, option, words):
+    ws = digits.workspace(FEW)
+    number = add_run(ws)
+    settings = FineTuneSettings.from_dict({"epochs": 1} | option)
+    done = digits.do("finetune", ws, {"run": number, "finetune": settings.to_dict(),
+                                      "device": "cpu"})  # fmt: skip
+    bench.store().save_settings(ws, {"chosen_run": {"number": done["run"]}})
+    app = open_app(ws=ws, page="finetune")
+    told = [one.value for one in app.caption if "Two different losses" in one.value]
+    assert len(told) == (words is not None)
+    assert words is None or words in told[0]
+
+
 def test_work_on_another_model_shows_its_progress_and_nothing_of_its_content(open_app, registry):
     ws = digits.workspace(uniform(0.8))
     add_run(ws)

@@ -83,20 +83,39 @@ def _draw_training(job: JobView) -> None:
         return
     started: Any = job.request.get("run")
     before = next((one for one in run_shelf.runs() if one.number == started), None)
-    _draw_curves(points, before)
+    asked: Any = job.request.get("finetune") or {}
+    _draw_curves(points, before, words=_loss_words(asked))
+
+
+def _loss_words(settings: Mapping[str, Any]) -> str:
+    """What the two losses hold, where they are not the same and so not to be compared."""
+    if settings.get("distillation"):
+        return _(
+            "Two different losses: the training loss holds the distance from the teacher's answers "
+            "as well, the validation loss is cross-entropy on the labels alone. Compare each curve "
+            "with itself only."
+        )
+    if settings.get("label_smoothing"):
+        return _(
+            "Two different losses: the training loss is against smoothed labels, the validation "
+            "loss against the labels themselves. Compare each curve with itself only."
+        )
+    return ""
 
 
 def _draw_history(current: ShelvedRun) -> None:
     """The curves of a training that is over."""
     training = current.run.training
     if training is not None:
-        _draw_curves(training.history, current, training.best_epoch)
+        words = _loss_words(training.settings.to_dict())
+        _draw_curves(training.history, current, training.best_epoch, words=words)
         st.caption(training_form.training_words(training))
 
 
 def _draw_curves(
-    points: Sequence[Mapping[str, Any]], shelved: ShelvedRun | None, best: int | None = None
-) -> None:
+    points: Sequence[Mapping[str, Any]], shelved: ShelvedRun | None, best: int | None = None, *,
+    words: str,
+) -> None:  # fmt: skip
     dense = shelved.run.stage("dense") if shelved else None
     epochs = [point for point in points if "accuracy" in point]
     top = max((point["accuracy"] for point in epochs), default=None)
@@ -117,6 +136,8 @@ def _draw_curves(
             loss_figure(points), key="training_loss",
             alt=_("Curve of the training loss by step. ") + takeaway,
         )  # fmt: skip
+        if words:
+            st.caption(words)
     with right:
         show_chart(
             accuracy_figure(
