@@ -103,10 +103,12 @@ def test_it_tells_how_many_jobs_run_before(app, registry, ahead, words):
 def test_stop_reaches_the_registry_and_can_be_pressed_again(app, registry):
     app.button(key="stop_j1").click().run()
     assert registry.stopped == [(address(app), "j1")]
-    registry.job = replace(registry.job, stopping=True, seconds_left=12.0)
+    registry.job = replace(
+        registry.job, stopping=True, seconds_left=12.0, message="Measuring what is kept"
+    )
     app.run()
     assert app.button(key="stop_j1").label == "Stop now"
-    assert text(app) == "**Test accuracy** · stopping"
+    assert text(app) == "**Test accuracy** · stopping · Measuring what is kept"
 
 
 def test_a_failure_shows_what_to_do(app, registry):
@@ -119,10 +121,22 @@ def test_a_failure_shows_what_to_do(app, registry):
     assert not start(app).disabled
 
 
-def test_a_stopped_job_says_that_its_work_is_kept(app, registry):
+@pytest.mark.parametrize(
+    ("kept", "words"),
+    [
+        (False, "Nothing was finished, so nothing is kept."),
+        (True, "What was finished is kept."),
+    ],
+)
+def test_a_stopped_job_says_whether_anything_is_kept(app, registry, monkeypatch, kept, words):
+    asked = []
+    monkeypatch.setattr(
+        "workbench.ui.job_panel.kept_something", lambda job: asked.append(job) or kept
+    )
     registry.job = replace(registry.job, state="cancelled", seconds=4.2)
     app.run()
-    assert app.info[0].value == "Test accuracy: stopped after 4 s. What was finished is kept."
+    assert app.info[0].value == f"Test accuracy: stopped after 4 s. {words}"
+    assert asked[0] == registry.job
 
 
 def test_a_finished_job_says_how_long_it_took(app, registry):

@@ -6,7 +6,7 @@ from functools import partial
 import streamlit as st
 
 from workbench.errors import WorkbenchError
-from workbench.jobs import JobView
+from workbench.jobs import JobView, kept_something
 from workbench.ui import bench, session
 from workbench.ui.errors import callback, fragment, plain, show_error
 from workbench.ui.i18n import _, ngettext
@@ -88,9 +88,9 @@ def _progress_text(job: JobView) -> str:
     parts = [f"**{plain(job.title)}**"]
     if job.stopping:
         parts.append(_("stopping"))
-    elif job.message:
+    if job.message:
         parts.append(plain(job.message))
-    elif not job.total:
+    elif not job.total and not job.stopping:
         parts.append(_("getting ready"))
     if job.total:
         parts.append(_("{done:,} of {total:,}").format(done=job.done, total=job.total))
@@ -106,7 +106,11 @@ def _show_ending(job: JobView) -> None:
         return
     took = duration(job.seconds)
     if job.state == "cancelled":
-        ending = _("{title}: stopped after {time}. What was finished is kept.")
+        ending = (
+            _("{title}: stopped after {time}. What was finished is kept.")
+            if kept_something(job)
+            else _("{title}: stopped after {time}. Nothing was finished, so nothing is kept.")
+        )
         st.info(ending.format(title=plain(job.title), time=took), icon=":material/stop_circle:")
         return
     ending = _("{title}: done in {time}.")

@@ -51,7 +51,7 @@ def _tell_interrupted_jobs() -> None:
         errors.notify(
             JobError(
                 _("{title} was cut off when the server ended.").format(title=job.title),
-                _("What was finished is kept; start it again to go on."),
+                _("Whatever it had finished is kept; start it again to go on."),
             )
         )
 
