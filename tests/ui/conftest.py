@@ -34,10 +34,13 @@ class StillChecks:
     """Remembers what was asked for, and answers what a test puts in, by repair."""
 
     def __init__(self):
-        self.asked, self.answers = (), {}
+        self.asked, self.retried, self.answers = (), (), {}
 
     def ask(self, _owner, wishes):
         self.asked = tuple(wishes)
+
+    def retry(self, wishes):
+        self.retried = tuple(wishes)
 
     def found(self, wish):
         return self.answers.get(wish.repair)

@@ -136,6 +136,34 @@ def test_a_refusal_and_a_fault_are_kept_and_the_work_goes_on():
     checks.end()
 
 
+def test_what_could_not_be_measured_is_tried_again_when_asked_or_after_another_plan():
+    tried = []
+
+    def fail_at_first(asked, _should_stop):
+        tried.append(asked)
+        if tried.count(asked) == 1 and asked != wish(0.9):
+            raise PlanError("No.", "")
+        return 5
+
+    checks = QuickChecks(fail_at_first)
+    checks.ask("me", [wish(0.1)])
+    assert wait_for(checks, wish(0.1)).message == "No."
+    checks.ask("me", [wish(0.1)])
+    assert tried == [wish(0.1)], "not by itself"
+    checks.retry([wish(0.1), wish(0.5)])
+    checks.ask("me", [wish(0.1)])
+    assert wait_for(checks, wish(0.1)) == 5
+    checks.ask("me", [wish(0.2)])
+    assert wait_for(checks, wish(0.2)).message == "No."
+    checks.ask("me", [wish(0.9)])
+    assert wait_for(checks, wish(0.9)) == 5
+    checks.ask("me", [wish(0.2)])
+    assert wait_for(checks, wish(0.2)) == 5
+    checks.retry([wish(0.2)])
+    assert checks.found(wish(0.2)) == 5, "a number stays"
+    checks.end()
+
+
 # --- what the page makes of it ---
 
 
@@ -281,6 +309,16 @@ def test_a_plan_that_cannot_be_measured_says_why(open_app, checks):
     shown = board(app)["check"]
     assert (shown["problem"], shown["wait_ms"]) == ("It cannot.", 0)
     assert not app.error
+    assert "This plan was not measured: It cannot." in [one.value for one in app.caption]
+    (again,) = [one for one in app.button if one.label == "Try again"]
+    again.click().run()
+    assert checks.retried
+
+
+def test_a_plan_that_was_measured_offers_no_second_try(open_app, checks):
+    checks.answers["none"] = CHECK
+    _ws, app = opened(open_app, {FIRST: 0.6}, repair="none")
+    assert not [one for one in app.button if one.label == "Try again"]
 
 
 def test_a_loss_without_end_is_shown_and_not_remembered(open_app, checks):

@@ -5,10 +5,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import streamlit as st
+
 from workbench.errors import WorkbenchError
 from workbench.plan import PruningPlan
 from workbench.ui import plan_record, session
 from workbench.ui.equaliser import Checked, KnownAccuracy
+from workbench.ui.errors import callback, plain
+from workbench.ui.i18n import _
 from workbench.ui.plan_record import RecordedPlan
 from workbench.ui.quick_checks import Wish, quick_checks
 from workbench.ui.repair_choice import quick_repair, usual_repair
@@ -56,6 +60,21 @@ def follow(plan: PruningPlan, board: Board) -> Checked | None:
     missing = [wish for wish in wishes if wish.repair not in known]
     quick_checks().ask(session.workspace_id(), missing or [_ready(wishes[0])])
     return _checked(plan, wishes, known, problem, board)
+
+
+def offer_retry(plan: PruningPlan, board: Board, checked: Checked | None) -> None:
+    """A button that has a plan measured again that could not be."""
+    if checked is None or not checked.problem:
+        return
+
+    def retry() -> None:
+        quick_checks().retry(_wishes(plan, board))
+
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(
+            _("This plan was not measured: {problem}").format(problem=plain(checked.problem))
+        )
+        st.button(_("Try again"), icon=":material/refresh:", on_click=callback(retry))
 
 
 def _wishes(plan: PruningPlan, board: Board) -> list[Wish]:

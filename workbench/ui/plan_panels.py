@@ -74,6 +74,7 @@ def _edit(measuring: bool) -> None:
         checked=checked,
         on_edit=plan_state.on_edit,
     )
+    plan_checks.offer_retry(plan, board, checked)
     curves_note.show_curves_note(plan, curves)
     _show_size(plan)
     plan_why.show_why(board, plan, curves)

@@ -73,9 +73,15 @@ class QuickChecks:
     def ask(self, owner: str, wishes: Sequence[Wish]) -> None:
         """Measure these for an owner, and nothing else that it asked for before.
 
-        What is under way and no longer wanted is abandoned at once.
+        What is under way and no longer wanted is abandoned at once. Why other plans of the same
+        place could not be measured is forgotten, so that they are tried again.
         """
         with self._changed:
+            places = {wish.place for wish in wishes}
+            for one, found in [*self._found.items()]:
+                moved_on = one.place in places and one not in wishes
+                if moved_on and isinstance(found, WorkbenchError):
+                    del self._found[one]
             wanted = tuple(wish for wish in wishes if wish not in self._found)
             if wanted == self._wishes.get(owner, ()):
                 return
@@ -90,6 +96,13 @@ class QuickChecks:
         """What was measured, or why it could not be; None where neither is known yet."""
         with self._changed:
             return self._found.get(wish)
+
+    def retry(self, wishes: Sequence[Wish]) -> None:
+        """Forget why these could not be measured: who asks for them again has them tried again."""
+        with self._changed:
+            for wish in wishes:
+                if isinstance(self._found.get(wish), WorkbenchError):
+                    del self._found[wish]
 
     def end(self) -> None:
         """Abandon everything, and wait a moment until the thread is still."""
