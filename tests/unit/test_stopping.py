@@ -41,6 +41,7 @@ from workbench.repair import repair
 from workbench.sensitivity import measure_sensitivity
 from workbench.sparse_training import SparseTrainingSettings
 from workbench.sparse_training.running import train_sparse
+from workbench.speedup import write_onnx
 from workbench.surgery import order_units
 from workbench.trials import Bench, TrialSettings
 
@@ -354,6 +355,15 @@ def test_a_measurement_stopped_while_it_is_timed_has_no_latency():
     assert found.samples == 60
     assert found.latency_ms is None
     assert measure(model, stripes_data()).latency_ms is not None
+
+
+def test_a_file_can_be_written_after_one_that_was_left_half_written():
+    model = small_model()
+    begun = StopAfter(2)
+    with pytest.raises(StoppedError):
+        write_onnx(model, begun)
+    assert begun.later == 1
+    assert write_onnx(model, lambda: False) == write_onnx(model)
 
 
 def test_the_process_that_checks_files_is_ended():

@@ -142,6 +142,17 @@ def test_a_job_that_answered_the_stop_may_take_its_time(
     assert view.message == "measuring the best state"
 
 
+def test_work_that_cannot_ask_is_left_with_nothing_to_show(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "ANSWER_SECONDS", PATIENCE)
+    view = jobs.submit("me", "leave", "", {})
+    wait(jobs, view, under_way)
+    jobs.stop("me", view.id)
+    view = wait(jobs, view, ended)
+    assert (view.state, view.result, view.error) == ("cancelled", None, "")
+
+
 def test_a_deaf_job_is_killed(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "ANSWER_SECONDS", 0.3)
     view = jobs.submit("me", "deaf", "", {})

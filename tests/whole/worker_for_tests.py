@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from workbench.errors import DataError
-from workbench.progress import Progress
+from workbench.progress import Progress, abandonable
 from workbench.worker import serve
 
 
@@ -31,6 +31,13 @@ def finish_slowly(owner, arguments, report, should_stop):
     report(Progress(1, 2, "measuring the best state"))
     time.sleep(arguments["seconds"])
     return {"kept": "best"}
+
+
+def leave(owner, arguments, report, should_stop):
+    """Do what cannot ask, and leave it with nothing to show."""
+    report(Progress(0, 0, "writing"))
+    abandonable(lambda: time.sleep(600), should_stop)
+    return {"written": True}
 
 
 def deaf(owner, arguments, report, should_stop):
@@ -78,7 +85,7 @@ def load():
         os._exit(5)
     return {
         task.__name__: task
-        for task in (count, finish_slowly, deaf, die, refuse, fault, chatter, tell_priority)
+        for task in (count, finish_slowly, leave, deaf, die, refuse, fault, chatter, tell_priority)
     }
 
 

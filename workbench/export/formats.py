@@ -2,6 +2,7 @@
 
 import json
 import logging
+import threading
 import warnings
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +18,8 @@ from workbench.names import suggest
 from workbench.shared import stored_once
 
 INPUT, OUTPUT, BATCH = "images", "scores", "batch"
+_ONE_AT_A_TIME = threading.Lock()
+"""PyTorch's exporters fail beside each other; one that was left when work was stopped goes on."""
 
 
 @dataclass(frozen=True)
@@ -192,9 +195,9 @@ def _first_line(error: Exception) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Hide what PyTorch's exporters say about themselves, and nothing else."""
+    """Run one exporter at a time, and hide what it says about itself, and nothing else."""
     logger = logging.getLogger("torch.onnx._internal.exporter._registration")
-    with warnings.catch_warnings():
+    with _ONE_AT_A_TIME, warnings.catch_warnings():
         for about, category in (
             (r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning),
             ("_check_is_size will be removed", FutureWarning),
