@@ -11,6 +11,7 @@ to stop are printed, each with the line of code that took it.
 """
 
 import argparse
+import os
 import sys
 import tempfile
 import threading
@@ -287,6 +288,7 @@ def main() -> None:
             print_gaps(model, wanted, asked.most)
         else:
             print_presses(model, wanted, asked.presses, asked.most)
+    os._exit(0)  # as a worker ends: an exporter that was left may still be at work
 
 
 if __name__ == "__main__":
