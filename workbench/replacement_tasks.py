@@ -10,7 +10,7 @@ from workbench.data import Data
 from workbench.device import choose_device
 from workbench.export.folder import storage_errors
 from workbench.model import Model
-from workbench.progress import Progress, Report, ShouldStop
+from workbench.progress import Progress, Report, ShouldStop, raise_if_stopped
 from workbench.reopen import reopen_data, reopen_model, reopen_run
 from workbench.replacement import ReplacementSettings
 from workbench.replacing import Replaced, State, describe_state, replace_weights
@@ -81,6 +81,7 @@ def replacement(
     kept = load_replacements(store, workspace_id, model_ref, number)
     if kept is None or (kept.digest, kept.data) != (model.digest, data.digest):
         before = describe_state(model, data, device=device, should_stop=should_stop)
+        raise_if_stopped(should_stop)
         whole = before if dense is model else describe_state(
             dense, data, device=device, should_stop=should_stop
         )  # fmt: skip

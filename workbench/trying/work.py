@@ -39,7 +39,8 @@ from workbench.training import FINETUNING
 from workbench.trying.values import MAGNITUDE, ONCE, PLAIN, Side, Trial, TryingSettings
 
 REPAIR_SAMPLES = 500
-BATCH = 250
+BATCH = 50
+"""Images in a pass; few, so that a stop is seen soon on a busy machine as well."""
 PARTS = 1_000
 _SPARSE = ("schedule", "sparse_training")
 
