@@ -7,7 +7,6 @@ Approximate Curvature", section 3).
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,7 +17,7 @@ from workbench.gathering.images import BATCH, calibration
 from workbench.gathering.watching import Seen, watching
 from workbench.model import Model
 from workbench.progress import ShouldStop, never, raise_if_stopped
-from workbench.reconstruct.rows import Places, extent_of, output_rows, patch_rows
+from workbench.reconstruct.rows import Places, extent_of, output_rows, patches
 
 ROWS = 16_384
 """Places, over all images, at which a convolution's inputs are looked at."""
@@ -124,27 +123,7 @@ def _rows(seen: Seen, places: Places, start: int) -> Tensor:
     x = seen.inputs
     if seen.kind == "conv":
         chosen = places.choose(seen.output.shape[2:], ROWS)[start : start + len(x)]
-        return _patches(seen, chosen)
+        return patches({**seen.given, "input": seen.inputs}, seen.output, chosen)
     is_linear = seen.kind == "linear"
     chosen = places.choose(extent_of(x, is_linear), ROWS)[start : start + len(x)]
     return output_rows(x, chosen, is_linear)[None]
-
-
-def _patches(seen: Seen, places: Tensor) -> Tensor:
-    """The inputs of a convolution at the chosen places, by the arguments it was called with."""
-    given = seen.given
-    kernel = given["weight"].shape[2:]
-
-    def each(value: Any) -> tuple[int, ...]:
-        values = (value,) if isinstance(value, int) else tuple(value)
-        return values * len(kernel) if len(values) == 1 else values
-
-    stride, dilation = each(given.get("stride", 1)), each(given.get("dilation", 1))
-    padding = given.get("padding", 0)
-    if padding == "same":
-        padding = [step * (size - 1) // 2 for step, size in zip(dilation, kernel, strict=True)]
-    before = each(0 if padding == "valid" else padding)
-    return patch_rows(
-        seen.inputs, places, seen.output.shape[2:], kernel, stride, before, dilation,
-        given.get("groups", 1),
-    )  # fmt: skip
