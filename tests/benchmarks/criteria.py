@@ -33,6 +33,7 @@ from workbench.errors import PlanError
 from workbench.evidence import Evidence
 from workbench.groups import Groups, find_groups
 from workbench.metrics import score
+from workbench.progress import ShouldStop
 from workbench.prune import Pruned
 
 RESULTS = Path(__file__).parent / "results"
@@ -77,13 +78,14 @@ class TimedEvidence(Evidence):
         return sum(self._took[kind] for kind in self._recalled)
 
     def recall(
-        self, model_digest: str, kind: str, gather: Callable[[wb.Data, int], Mapping[str, Tensor]]
-    ) -> Mapping[str, Tensor]:
+        self, model_digest: str, kind: str,
+        gather: Callable[[wb.Data, int, ShouldStop], Mapping[str, Tensor]],
+    ) -> Mapping[str, Tensor]:  # fmt: skip
         known = kind in self._took
 
-        def timed(data: wb.Data, seed: int) -> Mapping[str, Tensor]:
+        def timed(data: wb.Data, seed: int, should_stop: ShouldStop) -> Mapping[str, Tensor]:
             start = time.perf_counter()
-            found = gather(data, seed)
+            found = gather(data, seed, should_stop)
             self._took[kind] = time.perf_counter() - start
             return found
 
