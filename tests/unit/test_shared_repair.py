@@ -544,3 +544,61 @@ def test_a_bias_that_is_used_elsewhere_stays_and_its_weight_is_solved():
     assert done.steps[0].kept
     assert torch.equal(network.block.bias, pruned.block.bias)
     assert done.notes == ("block.bias is used elsewhere too, so it was left as it is.",)
+
+
+class Way(nn.Module):
+    """A block called as often as the images say: their number, or how large they are."""
+
+    def __init__(self, times) -> None:
+        super().__init__()
+        self.times = times
+        self.stem, self.block = nn.Linear(12, 12), nn.Linear(12, 12)
+        self.norm = nn.BatchNorm1d(12)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x.flatten(1)).tanh()
+        for _ in range(self.times(x)):
+            x = self.norm(self.block(x)).tanh()
+        return x
+
+
+WAYS = {
+    "more with more images": lambda x: 2 + (len(x) > 2),
+    "fewer with more images": lambda x: 4 - 2 * (len(x) > 2),
+    "one only with more images": lambda x: 2 - (len(x) > 2),
+    "none with more images": lambda x: 2 * (len(x) <= 2),
+    "more with all images": lambda x: 2 + (len(x) > 100),
+    "other ways once it is pruned": lambda x: 2 + (x.std() < 0.42),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_where_the_way_depends_on_the_images_shared_weights_stay_with_a_note(way):
+    """What alone lies before the block is solved as if nothing were shared."""
+    dense = built(lambda: Way(WAYS[way]))
+    pruned, masks = cut(dense, 0.3)
+    network = copy.deepcopy(pruned)
+    done = reconstruct_(network, dense, images(), masks=masks, kept={})
+    assert [step.layer for step in done.steps] == ["stem"]
+    assert done.steps[0].kept
+    assert torch.equal(network.block.weight, pruned.block.weight)
+    assert "block is not used equally often in every pass, so it was left as it is." in done.notes
+
+
+class Weighed(Loop):
+    """Its sums are not plain ones: a part of them is multiplied."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.flatten(1)
+        x = torch.add(x, self.block(x), alpha=0.5).relu()
+        return self.block(x).add_(x, alpha=-2)
+
+
+def test_a_sum_that_weighs_its_parts_is_no_place_to_compare_at():
+    dense = built(Weighed)
+    pruned, masks = cut(dense)
+    network = copy.deepcopy(pruned)
+    done = reconstruct_(network, dense, images(), masks=masks, kept={})
+    assert [step.method for step in done.steps] == ["ridge, 2 uses"]
+    assert distance(network, dense) < 0.8 * distance(pruned, dense)
+    assert not network.block.weight[~masks["block.weight"]].any()

@@ -29,7 +29,7 @@ from workbench.reconstruct.recorder import Recorder
 from workbench.reconstruct.ridge import HELD_OUT
 from workbench.reconstruct.rows import Places
 from workbench.reconstruct.solver import Solver
-from workbench.reconstruct.steps import RepairStep
+from workbench.reconstruct.steps import OtherWayError, RepairStep
 from workbench.reconstruct.uses import Work
 
 __all__ = ["Reconstruction", "RepairStep", "affordable_images", "reconstruct_"]
@@ -86,7 +86,8 @@ def reconstruct_(
     the present weights lead to, BatchNorms that are still to come measured on the way. As the
     solution changes these, all layers are then solved a second time from where the first sweep
     ended; that is kept where the network's outputs come closer to the dense network's on the last
-    eighth of the images.
+    eighth of the images. Shared weights that not every pass uses equally often, as where the way
+    depends on the values, are left as they are, with a note.
 
     Args:
         module: The pruned network, thinner or with zeros; changed in place, left in eval mode.
@@ -111,6 +112,19 @@ def reconstruct_(
     dense.eval()
     graph = trace(dense, images[:2])
     images = images[: _affordable(graph, len(images))]
+    rest = module, dense, images, masks, kept, report, should_stop, seed
+    try:
+        return _reconstruct_(graph, *rest)
+    except OtherWayError:
+        return _reconstruct_(graph.without_units(), *rest)
+
+
+def _reconstruct_(
+    graph: Graph, module: nn.Module, dense: nn.Module, images: Tensor,
+    masks: Mapping[str, Tensor], kept: Mapping[str, Tensor], report: Report,
+    should_stop: ShouldStop, seed: int,
+) -> Reconstruction | None:  # fmt: skip
+    """``reconstruct_`` for what a trace found; leaves the network as it was where it fails."""
     before = {key: value.clone() for key, value in module.state_dict().items()}
     steps: list[RepairStep] = []
     batches = images.split(max(1, min(BATCH, len(images) // 4)))
@@ -165,6 +179,8 @@ def reconstruct_(
 
 def _merged(first: Sequence[RepairStep], second: Sequence[RepairStep]) -> list[RepairStep]:
     """What two sweeps did to each layer: from before the first to after the second."""
+    if [step.layer for step in first] != [step.layer for step in second]:
+        raise OtherWayError
     merged = []
     for one, other in zip(first, second, strict=True):
         method = other.method if other.kept else one.method

@@ -82,7 +82,7 @@ class Parts:
             path = self._recurrent.get(id(args[2][0]))
             return Call("recurrent", path) if path is not None else OTHER
         if function in ADDITIONS:
-            return Call("add") if _adds_alike(args) else OTHER
+            return Call("add") if _adds_alike(args) and not kwargs else OTHER
         return _clamp(function, args, kwargs)
 
 
@@ -98,8 +98,8 @@ def argument(args: Arguments, kwargs: Keywords, place: int, name: str) -> Any:
 
 def _adds_alike(args: Arguments) -> bool:
     """Whether two tensors of the same shape are added, so that both are parts of a sum."""
-    tensors = [value for value in args[:2] if isinstance(value, Tensor)]
-    return len(tensors) == 2 and tensors[0].shape == tensors[1].shape
+    tensors = [value for value in args if isinstance(value, Tensor)]
+    return len(args) == len(tensors) == 2 and tensors[0].shape == tensors[1].shape
 
 
 def _clamp(function: Function, args: Arguments, kwargs: Keywords) -> Call:

@@ -201,6 +201,8 @@ def measure_shared_norms_(network: Any, paths: Sequence[str], images: Tensor) ->
         for handle in handles:
             handle.remove()
     for path, calls in found.items():
+        if not calls:  # the way of these images does not lead there
+            continue
         norm = network.get_submodule(path)
         norm.running_var.copy_(torch.stack([var for var, _ in calls]).mean(0))
         norm.running_mean.copy_(torch.stack([mean for _, mean in calls]).mean(0))

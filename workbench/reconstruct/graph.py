@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -108,6 +108,19 @@ class Graph:
     def unit_of(self) -> dict[str, Unit]:
         """Path of a layer with a shared weight or bias to what is solved with it."""
         return {path: unit for unit in self.units for path in unit.paths}
+
+    @property
+    def num_uses(self) -> Counter[str]:
+        """Path of a layer with a shared weight to how often a pass uses it."""
+        return Counter(use.path for unit in self.units for use in unit.uses)
+
+    def without_units(self) -> "Graph":
+        """Shared weights are left as they are, for passes that do not all go the same way."""
+        notes = [
+            f"{unit.name} is not used equally often in every pass, so it was left as it is."
+            for unit in self.units
+        ]
+        return replace(self, units=(), notes=(*self.notes, *notes))
 
     @property
     def targets(self) -> list[Layer]:

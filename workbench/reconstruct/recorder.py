@@ -11,6 +11,7 @@ from torch.overrides import TorchFunctionMode
 from workbench.reconstruct.calls import Parts
 from workbench.reconstruct.graph import Graph, Layer, Target, use_target
 from workbench.reconstruct.rows import Places, extent_of, output_rows
+from workbench.reconstruct.steps import OtherWayError
 
 
 class Recorder(TorchFunctionMode):
@@ -37,6 +38,8 @@ class Recorder(TorchFunctionMode):
         self._layers: dict[Target, Layer] = {}
         self.num_rows: dict[Target, int] = {}
         self._shared = graph.unit_of
+        self._num_uses = graph.num_uses
+        self._wanted_uses = {use.target for unit in graph.units for use in unit.uses}
         for layer in graph.targets:
             self._layers.setdefault(layer.target, layer)
             most = max(num_rows[layer.path], self.num_rows.get(layer.target, 0))
@@ -46,14 +49,22 @@ class Recorder(TorchFunctionMode):
         self._found: dict[Target, list[Tensor]] = {}
         self._num_sums = 0
         self._uses = Counter[str]()
+        self._seen: set[Target] = set()
         self._start = 0
 
     def record(self, network: nn.Module, images: Tensor) -> None:
-        """Pass the next images through the network; the first batch starts with image 0."""
+        """Pass the next images through the network; the first batch starts with image 0.
+
+        Raises:
+            OtherWayError: If shared weights are not used as often as in the graph.
+        """
         self._num_sums = 0
         self._uses.clear()
+        self._seen.clear()
         with self, torch.no_grad():
             network(images)
+        if self._uses != self._num_uses or not self._wanted_uses <= self._seen:
+            raise OtherWayError
         self._start += len(images)
 
     def rows(self) -> dict[Target, Tensor]:
@@ -84,4 +95,5 @@ class Recorder(TorchFunctionMode):
             )[self._start : self._start + len(result)]  # fmt: skip
             rows = output_rows(result, places, layer.is_linear)
             self._found.setdefault(target, []).append(rows)
+            self._seen.add(target)
         return result

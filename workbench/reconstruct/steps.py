@@ -8,6 +8,10 @@ SAME = 1e-9
 """Squared error, relative, below which a layer already gives what the dense one gives."""
 
 
+class OtherWayError(Exception):
+    """Raised where a pass uses a shared weight more or less often than the traced one did."""
+
+
 @dataclass(frozen=True)
 class RepairStep:
     """What repair did to one layer, or to several whose outputs are added, and what it gained.

@@ -15,7 +15,7 @@ from workbench.reconstruct.folding import Folded, measure_norm_
 from workbench.reconstruct.graph import Graph, Layer, Target, Unit, use_target
 from workbench.reconstruct.rows import Places, extent_of, output_rows, patches
 from workbench.reconstruct.stack import Use
-from workbench.reconstruct.steps import SAME
+from workbench.reconstruct.steps import SAME, OtherWayError
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,6 +118,8 @@ class Uses:
         self._numbers[path] += 1
         target = use_target(path, number)
         uses = [use for use in self._units[path].uses if use.path == path]
+        if number == len(uses):
+            raise OtherWayError
         layer, output = uses[number], func(**given)
         places = self._work.places_of(layer, output)
         rows = (
@@ -229,7 +231,11 @@ class Rehearsal(TorchFunctionMode):
         self.seen: dict[Target, Seen] = {}
 
     def run(self) -> list[Seen]:
-        """The uses in order."""
+        """The uses in order.
+
+        Raises:
+            OtherWayError: If they are not those of the dense network.
+        """
         own = {use.norm for use in self._unit.uses}
         before = [
             (tensor, tensor.clone())
@@ -246,6 +252,8 @@ class Rehearsal(TorchFunctionMode):
         finally:
             for tensor, value in before:
                 tensor.copy_(value)
+        if len(self.seen) < len(self._unit.uses):
+            raise OtherWayError
         return [self.seen[use.target] for use in self._unit.uses]
 
     def __torch_function__(
