@@ -73,7 +73,7 @@ def sparse_training(
         numbers.append(stored.number)
         found.append(Tried(prunable_sparsity(pruned), run.final.validation.accuracy))
         if len(tries) > 1 and dense is not None:
-            choice = choose_strength(found, asked.used_target, dense.validation.accuracy)
+            choice = choose_strength(found, settings.used_target, dense.validation.accuracy)
             sweep = {"runs": [*numbers], "best": numbers[choice.index], "why": choice.why,
                      "among": choice.among}  # fmt: skip
             store.save_settings(workspace_id, {SWEEP: sweep})

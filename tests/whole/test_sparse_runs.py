@@ -115,6 +115,7 @@ def test_strengths_are_tried_in_turn_and_told_as_points(store, workspace):
         numbers, key=lambda number: attempts[numbers.index(number)]["accuracy"]
     )  # fmt: skip
     assert (sweep["runs"], sweep["best"]) == (numbers, best)
+    assert sweep["why"] == ("close" if close else "accurate"), "no target was asked for"
 
 
 def test_a_stop_keeps_what_is_done_and_tries_no_further_strength(store, workspace):
