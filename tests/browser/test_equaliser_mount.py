@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.browser.made_up import curves, groups, layers
 from workbench.layers import Inspection
@@ -27,8 +28,9 @@ async ([source, style, data]) => {
 
 
 @pytest.fixture
-def mounted(page, monkeypatch):
-    """The component on an empty page, with ``call``, ``leave``, ``root`` and ``sent`` in reach."""
+def mount(page, monkeypatch):
+    """Put the component on an empty page, with ``call``, ``leave``, ``root`` and ``sent`` in reach;
+    what is given replaces what the page would send."""
     given = {}
     monkeypatch.setattr(
         component, "_mount", lambda **options: given.update(options) or SimpleNamespace(edit=None)
@@ -36,9 +38,18 @@ def mounted(page, monkeypatch):
     inspection = Inspection(layers(6, norms=False))
     board = board_of(groups(inspection), curves(inspection, every=1), num_classes=10, locked={})
     component.equaliser(board, {}, key="eq", revision=0)
-    page.goto("about:blank")
-    page.evaluate(MOUNT, [script(), style_sheet(), given["data"]])
-    return page
+
+    def put(**data):
+        page.goto("about:blank")
+        page.evaluate(MOUNT, [script(), style_sheet(), given["data"] | data])
+        return page
+
+    return put
+
+
+@pytest.fixture
+def mounted(mount):
+    return mount()
 
 
 def values(page) -> list[str]:
@@ -70,3 +81,15 @@ def test_a_board_that_leaves_the_page_sends_what_the_hand_still_holds(mounted):
     mounted.evaluate("() => { host.remove(); leave(); }")
     mounted.wait_for_function("sent.length === 1")
     assert mounted.evaluate("sent[0][0]") == 0.1
+
+
+@pytest.mark.parametrize(("low", "claim"), [(0.3, "≤ 95.0 %"), (0.7, "≈ 80.0 %")])
+def test_what_had_been_predicted_is_claimed_as_it_was_before_the_check(mount, low, claim):
+    check = {
+        "values": [0.0] * 6, "asked": [0.0] * 6, "accuracy": 0.82, "low": 0.8, "high": 0.84,
+        "note": "", "problem": "", "wait_ms": 0, "other": False, "inside": True,
+        "predicted": {"accuracy": 0.8, "low": low, "high": 0.95},
+    }  # fmt: skip
+    page = mount(check=check)
+    expect(page.locator(".tile.predicted b")).to_have_text(claim)
+    expect(page.locator(".tile.measured b")).to_have_text("82.0 %")

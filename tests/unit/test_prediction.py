@@ -14,7 +14,16 @@ from hypothesis import strategies as st
 from scipy.interpolate import PchipInterpolator
 from sklearn.isotonic import IsotonicRegression
 
-from workbench.prediction import PRIOR, MeasuredPlan, Shift, fit_loss_curve, fit_predictor
+from workbench.prediction import (
+    PRIOR,
+    MeasuredPlan,
+    Prediction,
+    Shift,
+    fit_loss_curve,
+    fit_predictor,
+)
+from workbench.prediction.predictor import VAGUE
+from workbench.ui.equaliser.static import script
 
 ROOT = Path(__file__).resolve().parents[2]
 CHANCE = 0.1
@@ -395,3 +404,10 @@ def test_the_nearest_of_the_newest_plans_speaks():
     own = math.exp(-apart / reach) * anchor.ratio_trust * anchor.ratio
     plain = replace(learnt, anchors=()).predict(asked).loss - BASELINE.loss
     assert learnt.predict(asked).loss == pytest.approx(0.3 + plain * math.exp(own), rel=1e-12)
+
+
+@pytest.mark.parametrize(("low", "vague"), [(0.5, False), (0.45, True)])
+def test_a_wide_band_is_vague_here_and_on_the_board_alike(low, vague):
+    found = Prediction(0.7, 1.0, low, 0.9, 0.5, 2.0)
+    assert found.is_vague is vague
+    assert f"const VAGUE = {VAGUE};" in script()

@@ -10,7 +10,9 @@ from workbench.cli.parser import parse
 from workbench.cli.verbs import run_verb
 from workbench.errors import SettingsError
 from workbench.loading import load_data, load_model
+from workbench.plan import PruningPlan
 from workbench.plan_file import read_plan
+from workbench.prediction import Prediction
 from workbench.sensitivity import SensitivitySettings, measure_sensitivity
 from workbench.ui import plan_goal
 
@@ -144,3 +146,10 @@ def test_the_sample_brings_its_own_curves(result):
 def test_what_cannot_be_is_refused(words, message, capsys):
     assert main(["allocate", SAMPLE, *words.split()]) == 2
     assert capsys.readouterr().err.splitlines()[0] == message
+
+
+@pytest.mark.parametrize(("low", "words"), [(0.5, "70.00 %"), (0.2, "at most 90.00 %")])
+def test_of_a_wide_band_the_upper_end_is_told(low, words):
+    made = allocate_verb.Made(PruningPlan({}), prediction=Prediction(0.7, 1.0, low, 0.9, 0.5, 2.0))
+    (line,) = allocate_verb._told(made)
+    assert line.startswith(f"predicted accuracy {words} ({100 * low:.2f} % to 90.00 %), ")

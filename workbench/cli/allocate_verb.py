@@ -356,8 +356,9 @@ def _told(made: Made) -> list[str]:
         lines.append(f"sensitivity: {made.source}, repair {made.curves.settings.repair}")
     if made.prediction is not None:
         p = made.prediction
+        told = f"at most {percent(p.accuracy_high)}" if p.is_vague else percent(p.accuracy)
         lines.append(
-            f"predicted accuracy {percent(p.accuracy)} ({percent(p.accuracy_low)} to "
+            f"predicted accuracy {told} ({percent(p.accuracy_low)} to "
             f"{percent(p.accuracy_high)}), loss {p.loss:.4f}; not measured"
         )
     if made.learnt is not None:

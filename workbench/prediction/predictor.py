@@ -107,6 +107,10 @@ class _Near:
     accuracy_left: float = 1.0
 
 
+VAGUE = 0.4
+"""A band of the accuracy that is wider says no more than "at most"; accuracies.js has it too."""
+
+
 @dataclass(frozen=True)
 class Prediction:
     """An estimate, never to be shown like a measurement.
@@ -134,6 +138,11 @@ class Prediction:
     loss_high: float
     unmeasured: tuple[str, ...] = ()
     extrapolated: tuple[str, ...] = ()
+
+    @property
+    def is_vague(self) -> bool:
+        """Whether the accuracy's band is so wide that its upper end says all there is to say."""
+        return self.accuracy_high - self.accuracy_low > VAGUE
 
     def to_dict(self) -> dict[str, object]:
         """Plain values, ready for JSON."""

@@ -63,7 +63,7 @@ function predictionLook(state) {
   if (prediction.unmeasured) note = fill(text.best_case, { count: prediction.unmeasured });
   return {
     ...look, note, band: bandText(text, prediction),
-    value: vague ? `\u2264 ${percent(prediction.accuracyHigh)}` : `\u2248 ${percent(prediction.accuracy)}`,
+    value: claimed(prediction),
     help: `${text.predicted_help} ${data.prediction.origin}`,
     doubtful: prediction.unmeasured + prediction.extrapolated > 0,
   };
@@ -72,6 +72,12 @@ function predictionLook(state) {
 /** Whether the band is so wide that its upper end says all there is to say. */
 function isVague({ accuracyLow, accuracyHigh }) {
   return accuracyHigh - accuracyLow > VAGUE;
+}
+
+/** What a prediction claims, with the sign of how: about so much, or at most so much. */
+function claimed(prediction) {
+  const { accuracy, accuracyHigh } = prediction;
+  return isVague(prediction) ? `\u2264 ${percent(accuracyHigh)}` : `\u2248 ${percent(accuracy)}`;
 }
 
 /** Both ends of a prediction's band in words: (89.5 to 92.4). */
@@ -95,8 +101,9 @@ function formerLook(state) {
   const look = { kind: "predicted", label: text.former, help: text.former_help };
   if (!check.predicted) return { ...look, value: "\u2013", note: text.former_none };
   const { accuracy, low, high } = check.predicted;
+  const prediction = { accuracy, accuracyLow: low, accuracyHigh: high };
   return {
-    ...look, value: `\u2248 ${percent(accuracy)}`, band: bandText(text, { accuracyLow: low, accuracyHigh: high }),
+    ...look, value: claimed(prediction), band: bandText(text, prediction),
     note: fill(check.inside ? text.former_inside : text.former_off, { points: signedPoints(check.accuracy - accuracy) }),
   };
 }
