@@ -120,8 +120,11 @@ def test_the_layers_page_counts_what_inspection_counts(open_app):
     assert frame["macs"].sum() == inspection.macs
     by_name = dict(zip(frame["layer"], frame["prunable"], strict=True))
     assert by_name["stem"] == "Yes"
-    assert by_name["classifier"] == "Yes; protected unless you ask"
-    assert by_name["bn"].startswith("No: normalisation")
+    assert by_name["classifier"] == "If you ask"
+    assert by_name["bn"] == "No"
+    told = [one.value for one in app.caption]
+    assert any(one.startswith("No, 21 layers: Normalisation has") for one in told), told
+    assert any(one.startswith("If you ask: classifier is protected") for one in told), told
 
 
 def test_the_threshold_follows_layer_and_sparsity(open_app):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -29,8 +30,8 @@ def layer_frame(inspection: Inspection) -> pd.DataFrame:
             "share": [100 * layer.num_params / total for layer in inspection.layers],
             "macs": [layer.macs for layer in inspection.layers],
             "zeros": [layer.num_zeros for layer in inspection.layers],
-            "used": [_used(layer) for layer in inspection.layers],
             "prunable": [_prunable(layer) for layer in inspection.layers],
+            "used": [_used(layer) for layer in inspection.layers],
         }
     )
 
@@ -49,10 +50,27 @@ def _used(layer: LayerInfo) -> str:
 
 
 def _prunable(layer: LayerInfo) -> str:
-    """Whether a layer can be pruned, in words."""
+    """Whether a layer can be pruned, in few words; the reasons stand below the table."""
     if not layer.prunable:
-        return _("No: {reason}").format(reason=layer.reason[:1].lower() + layer.reason[1:])
-    return _("Yes; protected unless you ask") if layer.protected else _("Yes")
+        return _("No")
+    return _("If you ask") if layer.protected else _("Yes")
+
+
+def _why_not(inspection: Inspection) -> list[str]:
+    """One sentence for every reason why layers are not pruned, or only if one asks."""
+    told = []
+    reasons = Counter(layer.reason for layer in inspection.layers if not layer.prunable)
+    for reason, count in reasons.items():
+        words = ngettext("No, {n} layer: {reason}", "No, {n} layers: {reason}", count)
+        told.append(words.format(n=count, reason=plain(reason)))
+    told += [
+        _("If you ask: {layer} is protected until the plan page unlocks it.").format(
+            layer=plain(layer.layer_name)
+        )
+        for layer in inspection.prunable
+        if layer.protected
+    ]
+    return told
 
 
 def show_summary() -> None:
@@ -113,7 +131,9 @@ def show_layer_table() -> None:
             "zeros": column.NumberColumn(
                 _("Zeros"), format="localized", help=explain("zeros"), width=60
             ),
+            "prunable": column.TextColumn(_("Can be pruned"), width=100),
             "used": column.TextColumn(_("Used"), help=explain("used"), width=190),
-            "prunable": column.TextColumn(_("Can be pruned"), width="large"),
         },
     )  # fmt: skip
+    for sentence in _why_not(session.inspection()):
+        st.caption(sentence)
