@@ -397,6 +397,7 @@ def test_steps_end_one_before_the_floor_was_missed(model, data):
     rounds = {entry["round"]: entry for entry in made.history}
     last = max(rounds)
     assert "was undone" in made.note
+    assert {entry["floor"] for entry in made.history} == {dense}, "the page draws it afterwards"
     reached = score(made.pruned.model.module, data.split("validation")).accuracy
     assert reached >= dense
     assert made.sparsity < rounds[last]["sparsity"]

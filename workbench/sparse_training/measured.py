@@ -106,8 +106,9 @@ def _record(settings: SparseTrainingSettings, trained: SparseTrained) -> Trainin
     note = trained.note
     if trained.cut_afterwards:
         cut = (
-            f"Training made {trained.sparsity - trained.cut_afterwards:.1%} zeros; the lowest "
-            f"{trained.cut_afterwards:.1%} were cut when the penalty ended, to reach the target."
+            f"Training made {100 * (trained.sparsity - trained.cut_afterwards):.1f} % zeros; the "
+            f"lowest {100 * trained.cut_afterwards:.1f} % were cut when the penalty ended, to "
+            f"reach the target."
         )
         note = f"{note} {cut}".strip()
     return TrainingRecord(

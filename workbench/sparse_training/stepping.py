@@ -39,15 +39,16 @@ class Journal:
     entries: list[dict[str, Any]]
     speeds: list[float]
 
-    def add(self, tuned: FineTuned, sparsity: float, number: int) -> None:
-        """Add a training that is over."""
+    def add(self, tuned: FineTuned, sparsity: float, number: int, **more: float) -> None:
+        """Add a training that is over; ``more`` is kept with each of its epochs."""
         epoch = self.entries[-1]["epoch"] if self.entries else 0
         step = self.entries[-1]["step"] if self.entries else 0
         begun = self.entries[-1]["seconds"] if self.entries else 0.0
         for entry in tuned.history[1 if self.entries else 0 :]:
             self.entries.append(
                 {**entry, "epoch": epoch + entry["epoch"], "step": step + entry["step"],
-                 "seconds": begun + entry["seconds"], "sparsity": sparsity, "round": number}
+                 "seconds": begun + entry["seconds"], "sparsity": sparsity, "round": number,
+                 **more}
             )  # fmt: skip
         self.speeds.append(tuned.samples_per_second)
 
@@ -82,14 +83,14 @@ def prune_in_steps(curriculum: Curriculum) -> Trained:
         values = {"sparsity": sparsity_of(alive), "floor": floor, "round": number}
         report = part_of(curriculum.report, good[2] / ceiling, wanted / ceiling, title, values)
         tuned = train_alive(curriculum, good[0], alive, settings.training, report, keep="best")
-        journal.add(tuned, values["sparsity"], number)
+        journal.add(tuned, values["sparsity"], number, floor=floor)
         stopped = tuned.stopped
         if tuned.validation.accuracy < floor or tuned.validation.samples < len(split):
             if not stopped:
                 note = (
-                    f"At sparsity {wanted:.1%} the validation accuracy was "
-                    f"{tuned.validation.accuracy:.2%}, below the floor of {floor:.2%}: the step "
-                    f"was undone."
+                    f"At sparsity {100 * wanted:.1f} % the validation accuracy was "
+                    f"{100 * tuned.validation.accuracy:.2f} %, below the floor of "
+                    f"{100 * floor:.2f} %: the step was undone."
                 )
             break
         good = (tuned.pruned.model.module, alive, values["sparsity"])
