@@ -100,6 +100,9 @@ def test_prices_are_told_as_multiples_of_the_common_one():
     assert plan_why.why(reason("fragile")) == "Its next step costs 3× the common price."
     assert "2× the common price" in plan_why.why(reason("overdrawn"))
     assert "?" in plan_why.why(reason("fragile", price_next=None))
+    assert "only <0.01× the" in plan_why.why(reason("cheap", price_next=1e-11))
+    table = plan_why._table({"a": reason("cheap", price_next=1e-11), "b": reason("fair")})
+    assert list(table["next"]) == [0.0, 0.06]
 
 
 def test_a_move_in_words():

@@ -240,7 +240,8 @@ def _show_all(reasons: Reasons, unit: str, takeaway: str, plan: PruningPlan) -> 
     )  # fmt: skip
     kind, structured = st.column_config, parse_granularity(plan.granularity).structured
     st.dataframe(
-        _table(reasons), hide_index=True, height=min(36 * (len(found) + 1) + 3, 480),
+        _table(reasons), hide_index=True, placeholder="–",
+        height=min(36 * (len(found) + 1) + 3, 480),
         column_config={
             "group": kind.TextColumn(_("Group") if structured else _("Layer"), pinned=True),
             "pruned": kind.NumberColumn(_("Pruned, %"), format="%.1f"),
@@ -275,10 +276,16 @@ def _table(reasons: Reasons) -> pd.DataFrame:
         "pruned": [100 * one.sparsity for one in reasons.values()],
         "damage": [one.damage for one in reasons.values()],
         "saved": [100 * one.saved for one in reasons.values()],
-        "last": [one.price_last for one in reasons.values()],
-        "next": [one.price_next for one in reasons.values()],
+        "last": [_shown(one.price_last, one) for one in reasons.values()],
+        "next": [_shown(one.price_next, one) for one in reasons.values()],
         "why": [why(one) for one in reasons.values()],
     })  # fmt: skip
+
+
+def _shown(price: float | None, reason: Reason) -> float | None:
+    """A price for the table: next to nothing beside the common one is 0."""
+    nothing = (reason.price_common or 0.0) / 10_000
+    return 0.0 if price is not None and price < nothing else price
 
 
 def why(reason: Reason) -> str:
@@ -302,7 +309,8 @@ def _times(price: float | None, reason: Reason) -> str:
     """A price as a multiple of the common one."""
     if price is None or not reason.price_common:
         return "?"
-    return f"{price / reason.price_common:.2g}" if price < 100 * reason.price_common else ">100"
+    times = price / reason.price_common
+    return "<0.01" if times < 0.01 else f"{times:.2g}" if times < 100 else ">100"
 
 
 def _number(value: float) -> str:
