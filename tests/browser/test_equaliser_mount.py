@@ -1,5 +1,6 @@
 """How the component takes calls in an order that only a slow machine shows."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -7,6 +8,7 @@ from playwright.sync_api import expect
 
 from tests.browser.made_up import curves, groups, layers
 from workbench.layers import Inspection
+from workbench.plan import PruningPlan
 from workbench.ui.equaliser import board_of, component
 from workbench.ui.equaliser.static import script, style_sheet
 
@@ -29,26 +31,36 @@ async ([source, style, data]) => {
 
 @pytest.fixture
 def mount(page, monkeypatch):
-    """Put the component on an empty page, with ``call``, ``leave``, ``root`` and ``sent`` in reach;
-    what is given replaces what the page would send."""
-    given = {}
-    monkeypatch.setattr(
-        component, "_mount", lambda **options: given.update(options) or SimpleNamespace(edit=None)
-    )
-    inspection = Inspection(layers(6, norms=False))
-    board = board_of(groups(inspection), curves(inspection, every=1), num_classes=10, locked={})
-    component.equaliser(board, {}, key="eq", revision=0)
+    """``mount(count, most, former, width)`` shows a board; the parts of MOUNT are in reach.
 
-    def put(**data):
+    What else is given replaces what the page would send.
+    """
+
+    def show(count=6, most=1.0, former=None, width=1300, **data):
+        given = {}
+        monkeypatch.setattr(
+            component, "_mount",
+            lambda **options: given.update(options) or SimpleNamespace(edit=None),
+        )  # fmt: skip
+        inspection = Inspection(layers(count, norms=False))
+        measured = curves(inspection, every=1)
+        points = tuple(point for point in measured.points if point.level <= most)
+        board = board_of(
+            groups(inspection), replace(measured, points=points), num_classes=10, locked={}
+        )
+        before = (board, PruningPlan(former)) if former else None
+        component.equaliser(board, {}, key="eq", revision=0, former=before)
         page.goto("about:blank")
+        page.set_viewport_size({"width": width, "height": 900})
         page.evaluate(MOUNT, [script(), style_sheet(), given["data"] | data])
         return page
 
-    return put
+    return show
 
 
 @pytest.fixture
 def mounted(mount):
+    """The component on an empty page, with ``call``, ``leave``, ``root`` and ``sent`` in reach."""
     return mount()
 
 
@@ -93,3 +105,28 @@ def test_what_had_been_predicted_is_claimed_as_it_was_before_the_check(mount, lo
     page = mount(check=check)
     expect(page.locator(".tile.predicted b")).to_have_text(claim)
     expect(page.locator(".tile.measured b")).to_have_text("82.0 %")
+
+
+def test_undo_leads_to_the_plan_that_another_page_replaced_before_the_board_was_seen(mount):
+    page = mount(former={"layer1.0.conv1": 0.4})
+    undo = page.get_by_role("button", name="Undo")
+    undo.click()
+    assert values(page)[0] == "40"
+    assert page.evaluate("sent.at(-1)[0]") == 0.4
+    page.get_by_role("button", name="Redo").click()
+    assert values(page)[0] == "0"
+
+
+def test_without_a_former_plan_there_is_nothing_to_undo(mount):
+    assert mount().get_by_role("button", name="Undo").is_disabled()
+
+
+@pytest.mark.parametrize(("most", "shown"), [(0.9, 1), (0.99, 0)])
+def test_the_legend_names_the_hatch_above_the_highest_level_that_was_measured(mount, most, shown):
+    page = mount(most=most)
+    assert page.locator(".swatch-text").filter(has_text="not measured").count() == shown
+
+
+def test_the_columns_of_a_deep_network_fit_beside_the_sidebar_of_a_laptop(mount):
+    page = mount(count=56, width=906)
+    assert page.locator(".scroll").evaluate("box => box.scrollWidth - box.clientWidth") <= 0

@@ -72,6 +72,7 @@ def _edit(measuring: bool) -> None:
         model=session.require_model().digest,
         measured=_last_measured(plan),
         checked=checked,
+        former=plan_state.former(),
         on_edit=plan_state.on_edit,
     )
     plan_checks.offer_retry(plan, board, checked)

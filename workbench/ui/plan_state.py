@@ -33,6 +33,7 @@ UNLOCKED = "classifier_unlocked"
 _LAST_PLANS = "plans_by_granularity"
 _MOST_PLANS = 12
 _SHOWN = "plan_shown"
+_FORMER = "plan_former"
 
 
 # Boards
@@ -126,9 +127,20 @@ def _cached_board(
 def replace(plan: PruningPlan) -> None:
     """Put another plan on the bench; the columns follow."""
     plan = plan_limits.with_frozen(plan)
-    note_shown(session.plan(), plan)
+    former = session.plan()
+    if _essence(former) != _essence(plan):
+        st.session_state[_FORMER] = (session.model_ref(), former)
+    note_shown(former, plan)
     session.replace_plan(plan)
     note_shown(plan)
+
+
+def former() -> tuple[Board, PruningPlan] | None:
+    """The plan that the last replacement took off the bench, with its board; None without."""
+    model, plan = st.session_state.get(_FORMER, (None, None))
+    if plan is None or model != session.model_ref():
+        return None
+    return board_for(plan.granularity, plan.channel_multiple), plan
 
 
 def change_granularity(name: str) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 import streamlit as st
 
+from workbench.plan import PruningPlan
 from workbench.ui.equaliser.board import Board, Measured
 from workbench.ui.equaliser.checked import Checked
 from workbench.ui.equaliser.protocol import MAX_SPARSITY, Edit, asked_board, parse_edit
@@ -28,6 +29,7 @@ def equaliser(
     model: str = "",
     measured: Measured | None = None,
     checked: Checked | None = None,
+    former: tuple[Board, PruningPlan] | None = None,
     height: int = HEIGHT,
     on_edit: Callable[[], None] | None = None,
 ) -> Edit | None:
@@ -46,6 +48,8 @@ def equaliser(
         measured: A measured accuracy to show; it is marked where it belongs to another plan.
         checked: What instant checks say; None where nothing can be measured. While one is awaited
             the component reruns the script now and then.
+        former: A plan that was replaced, with its board. Where the browser has not shown the
+            model before, undo leads back to it.
         height: Height of the columns in pixels.
         on_edit: Called before the script runs again after an edit, on whatever page; the
             message is in ``sent``.
@@ -60,6 +64,7 @@ def equaliser(
         "values": [float(sparsities.get(name, 0.0)) for name in board.names],
         "measured": _measured(board, measured),
         "check": checked.to_dict(board.names) if checked else None,
+        "former": _plan_of(*former) if former else None,
         "max": MAX_SPARSITY,
         "height": height,
         "text": words(board.granularity),
@@ -94,6 +99,15 @@ def pending_board(key: str, revision: int) -> tuple[str, int] | None:
 
 def _nothing() -> None:
     """Streamlit sends a state back only where it has a callback."""
+
+
+def _plan_of(board: Board, plan: PruningPlan) -> dict[str, object]:
+    """A plan as the component keeps it in its history."""
+    return {
+        "granularity": board.granularity,
+        "multiple": board.channel_multiple,
+        "values": [float(plan.sparsities.get(name, 0.0)) for name in board.names],
+    }
 
 
 def _measured(board: Board, measured: Measured | None) -> dict[str, object] | None:

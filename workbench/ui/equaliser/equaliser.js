@@ -82,10 +82,10 @@ function openBoard(state) {
   });
 }
 
-/** Take the page's values; what stood here before can be undone to. */
+/** Take the page's values; what stood here before, or was replaced from another page, can be undone to. */
 function adopt(state) {
   const { data, history } = state;
-  const { last } = history;
+  const last = history.last ?? data.former;
   state.revision = data.revision;
   state.values = data.values.slice();
   state.known = data.values.slice();

@@ -6,6 +6,7 @@ const DAMAGE_TICKS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.4];
 const TICK_GAP = 0.13; // as a share of the scale, so that numbers do not touch
 const LEAST_SPAN = 0.05;
 const GRADIENT_STEP = 0.025;
+const HATCHED_BELOW = 0.985; // measured further up, what is left of a column is too thin to be seen
 const SCALE_COLOURS = 4; // --damage-0 ... --damage-3 in the style sheet
 
 /** Points of the columns that the hand may move, or of all where none of those is measured. */
@@ -64,6 +65,12 @@ function isExceeded(data, span) {
   return data.columns.some((column) => column.points.some(([, accuracy]) => baseline - accuracy > span));
 }
 
+/** Whether a part of a column is hatched, since it was not measured up there, or not at all. */
+function showsHatch({ prunable, reason, points }) {
+  if (!points.length) return prunable;
+  return !reason && points[points.length - 1][0] < HATCHED_BELOW;
+}
+
 /** Round losses that stand far enough apart on the scale, and its end. */
 function scaleTicks(span) {
   const ticks = [0];
@@ -94,7 +101,7 @@ function buildLegend(state) {
     parts.push(element("span", "scale-title", {}, text.legend), element("div", "scale", {}, bar, ticks));
   }
   const swatches = element("div", "swatches");
-  if (data.columns.some((column) => column.prunable && !column.points.length)) {
+  if (data.columns.some(showsHatch)) {
     swatches.append(element("span", "swatch-text", {}, element("span", "swatch unmeasured"), text.legend_unmeasured));
   }
   if (data.columns.some((column) => column.reason)) {
