@@ -354,8 +354,7 @@ def _told(made: Made) -> list[str]:
     lines = []
     if made.curves is not None:
         lines.append(f"sensitivity: {made.source}, repair {made.curves.settings.repair}")
-    if made.prediction is not None:
-        p = made.prediction
+    if (p := made.prediction) is not None:
         told = f"at most {percent(p.accuracy_high)}" if p.is_vague else percent(p.accuracy)
         lines.append(
             f"predicted accuracy {told} ({percent(p.accuracy_low)} to "
