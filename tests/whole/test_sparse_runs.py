@@ -16,7 +16,6 @@ from workbench.progress import StoppedError, ignore, never
 from workbench.reopen import reopen_data, reopen_run
 from workbench.run_export import export
 from workbench.sparse_training import SparseTrainingSettings
-from workbench.sparse_training.settings import NO_TARGET
 from workbench.store import DataRef, ModelRef, Store
 from workbench.tasks import TASKS
 
@@ -90,7 +89,7 @@ def check_export(store, workspace, number, pruned):
 
 def test_strengths_are_tried_in_turn_and_told_as_points(store, workspace):
     told = []
-    settings = SparseTrainingSettings(method="l1", target=NO_TARGET, training=BRIEF)
+    settings = SparseTrainingSettings(method="l1", training=BRIEF)
     numbers = do(
         store, workspace, ask(settings, strengths=[1e-3, 1e-1]),
         lambda progress: told.append(progress.values),
