@@ -131,27 +131,37 @@ USUAL_REASON = (
     "after the raw cut what is left is close to guessing, and which classes are guessed is chance; "
     "see the same cell after repair"
 )
+LATER_REASON = (
+    "so little is left here that what few calibration images can make of it differs from mask to "
+    "mask"
+)
+NOT_TAKEN = (
+    "with the few calibration images of this table full repair came no closer to the dense model "
+    "than the cut itself, so it was not taken"
+)
 
 
 def _below(rows: Sequence[Row]) -> Iterator[str]:
     """Criteria that are surely worse than random, at 95 %, with the reason."""
     found = summarise(rows)
-    lost: dict[tuple[str, str], list[str]] = defaultdict(list)
+    lost: dict[tuple[str, str, str], list[str]] = defaultdict(list)
     for model, granularity in product(found.models, ("channel", "weight")):
         for level, stage in product(found.levels(model, granularity), STAGE_TITLES):
             column = found.column(model, granularity, level, stage)
-            floor = column.get("random")
+            floor, raw = column.get("random"), found.column(model, granularity, level, "raw")
             for name, cell in column.items():
                 if floor is not None and cell.is_below(floor):
                     behind = 100 * (floor.accuracy - cell.accuracy)
                     place = f"{model} {granularity} {level:.0%} (-{behind:.0f})"
-                    lost[name, stage].append(place)
+                    reason = REASONS.get(name, USUAL_REASON if stage == "raw" else LATER_REASON)
+                    if stage == "repaired" and cell.accuracy == raw[name].accuracy:
+                        reason = NOT_TAKEN
+                    lost[name, stage, reason].append(place)
     if not lost:
         yield "None is below random anywhere."
-    for (name, stage), places in sorted(lost.items()):
+    for (name, stage, reason), places in sorted(lost.items()):
         many = len(places)
         shown = "; ".join(places[:6]) + (f"; and {many - 6} more" if many > 6 else "")
-        reason = REASONS.get(name, USUAL_REASON)
         yield f"- `{name}`, {STAGE_TITLES[stage]}: {shown}. Reason: {reason}."
 
 
