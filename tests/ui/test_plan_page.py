@@ -5,6 +5,7 @@ import json
 import pandas as pd
 import pytest
 import yaml
+from streamlit.runtime.scriptrunner_utils.exceptions import StopException
 
 from tests.ui import digits
 from tests.ui.conftest import address, go_to
@@ -14,7 +15,7 @@ from workbench.allocation import allocate
 from workbench.groups import find_groups
 from workbench.plan import PruningPlan
 from workbench.plan_file import format_plan
-from workbench.ui import bench, plan_panels
+from workbench.ui import bench, plan_panels, session
 from workbench.ui.equaliser import board_of
 from workbench.ui.errors import plain
 from workbench.ui.theme import compact
@@ -248,3 +249,19 @@ def test_another_model_begins_with_an_empty_plan(open_app):
     assert not app.error
     assert not any(board(app)["values"])
     assert "The plan is empty" in captions(app)
+
+
+def test_columns_follow_a_plan_that_was_kept_as_the_run_was_cut_off(open_app, monkeypatch):
+    app = open_app(page="plan")
+    before, keep = board(app)["revision"], session.set_plan
+
+    def keep_and_end(plan):
+        keep(plan)
+        raise StopException  # as the next click does
+
+    with monkeypatch.context() as patched:
+        patched.setattr(session, "set_plan", keep_and_end)
+        spread(app)
+    app.run()
+    assert board(app)["revision"] > before
+    assert [value for value in board(app)["values"] if value] == [*saved(app).sparsities.values()]

@@ -168,9 +168,13 @@ def set_plan(changed: PruningPlan) -> None:
 
 
 def replace_plan(changed: PruningPlan) -> None:
-    """Keep a plan that did not come from the hand; the columns of the editor follow it."""
-    set_plan(changed)
+    """Keep a plan that did not come from the hand; the columns of the editor follow it.
+
+    The next click may end the run anywhere, so the revision comes first: columns that follow a plan
+    which was not kept are right, columns that do not follow one which was are not.
+    """
     st.session_state[_REVISION] = plan_revision() + 1
+    set_plan(changed)
 
 
 def plan_revision() -> int:
