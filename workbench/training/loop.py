@@ -297,7 +297,7 @@ class Training:
             "lr": lr,
             "samples_per_second": round(self.samples_per_second(), 1),
         } | self._added_values()
-        self._report(Progress(*self._position(), f"Fine-tuning, epoch {epoch}", values))
+        self._report(Progress(*self._position(), f"Training, epoch {epoch}", values))
 
     def _position(self) -> tuple[int, int]:
         """Steps done and in all, or seconds where the training goes by time."""

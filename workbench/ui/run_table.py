@@ -32,9 +32,9 @@ def show_table(found: Sequence[ShelvedRun]) -> None:
     frame = run_frame(found)
     shown = frame.assign(
         run=shortened([one.name for one in found], NAME_LENGTH),
-        plan=(frame["allocation"] + ", " + frame["criterion"]).where(
-            frame["made_by"] == "", _("training: ") + frame["made_by"]
-        ),
+        plan=(frame["allocation"] + ", " + frame["criterion"])
+        .where(frame["made_by"] == "", _("training: ") + frame["made_by"])
+        .str.replace("_", " "),
         accuracy=100 * frame["accuracy"],
     )
     column = st.column_config
